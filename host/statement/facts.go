@@ -1,0 +1,82 @@
+package statement
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// FactsParameter is the name of the ParameterStatus that carries facts from a home to an edge inside a tunnel. No
+// client ever sees one.
+const FactsParameter = "perihelion.facts"
+
+// maxFacts bounds the encoded size that [ParseFacts] accepts, in bytes.
+const maxFacts = 1 << 20
+
+// Fact is what a home tells an edge of one statement, or of the session, before the ReadyForQuery that ends the
+// cycle (a simple query, or the messages up to a Sync).
+type Fact struct {
+	// Index is the position of the statement in its cycle: 0 for a simple query; the number of the Execute otherwise.
+	// -1 where the fact is about the session and no statement.
+	Index int `json:"i"`
+	// Fingerprint groups the statement; 0 where it is not known.
+	Fingerprint uint64 `json:"fingerprint,omitempty"`
+	// Verdict and Reason are the descriptor's.
+	Verdict Verdict `json:"verdict,omitempty"`
+	Reason  string  `json:"reason,omitempty"`
+	// Read is present where the statement's result may be kept.
+	Read *ReadFact `json:"read,omitempty"`
+	// Write is present where something became visible with this cycle.
+	Write *WriteFact `json:"write,omitempty"`
+	// Session is present where the session's state is new.
+	Session *SessionFact `json:"session,omitempty"`
+}
+
+// ReadFact says under which conditions a result may be kept.
+type ReadFact struct {
+	Epoch     string   `json:"epoch"`
+	Version   uint64   `json:"version"`
+	Relations []string `json:"relations"`
+	// TTLMillis is how long the result may still be kept, in milliseconds.
+	TTLMillis int64 `json:"ttl_ms"`
+}
+
+// WriteFact is a write's event, for the edge that forwarded it (R7).
+type WriteFact struct {
+	Epoch   string `json:"epoch"`
+	Version uint64 `json:"version"`
+	// Node is set where every database is concerned.
+	Node bool `json:"node,omitempty"`
+	// Tables are the relations that changed; empty: the whole database.
+	Tables []string `json:"tables,omitempty"`
+}
+
+// SessionFact is a session's state as far as the home follows it.
+type SessionFact struct {
+	// State is a digest of all that the home knows to change answers; sessions of equal state may share entries.
+	State string `json:"state,omitempty"`
+	// Private is set where the state is not followed: the session shares nothing.
+	Private bool `json:"private,omitempty"`
+	// Forget is set where prepared statements may have changed other than by the protocol (DEALLOCATE, DISCARD ALL).
+	Forget bool `json:"forget,omitempty"`
+}
+
+// AppendFacts appends the encoded facts to dst: a JSON array in one line.
+func AppendFacts(dst []byte, facts []Fact) ([]byte, error) {
+	text, err := json.Marshal(facts)
+	if err != nil {
+		return dst, fmt.Errorf("encode facts: %w", err)
+	}
+	return append(dst, text...), nil
+}
+
+// ParseFacts decodes what [AppendFacts] made. It refuses more than a mebibyte and anything that is not of the form.
+func ParseFacts(text []byte) ([]Fact, error) {
+	if len(text) > maxFacts {
+		return nil, fmt.Errorf("parse facts: %d bytes, at most %d are allowed", len(text), maxFacts)
+	}
+	var facts []Fact
+	if err := json.Unmarshal(text, &facts); err != nil {
+		return nil, fmt.Errorf("parse facts: %w", err)
+	}
+	return facts, nil
+}
