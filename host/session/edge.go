@@ -1,0 +1,94 @@
+package session
+
+import (
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/wire"
+)
+
+// parameter takes in a ParameterStatus. It reports whether it is not the client's.
+func (s *Session) parameter(body []byte) (swallow bool) {
+	name, rest, ok := wire.CutString(body)
+	value, rest, ok2 := wire.CutString(rest)
+	if !ok || !ok2 || len(rest) != 0 {
+		s.confuse("malformed parameter")
+		return false
+	}
+	if string(name) == statement.FactsParameter {
+		if s.Analysis == nil {
+			s.hear(value)
+		}
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.state.report(string(name), string(value)) {
+		s.mu.state.update()
+	}
+	return false
+}
+
+// hear takes in the facts that the home put before the end of a cycle. What was written counts at once: the client
+// has not seen its ReadyForQuery yet (R7).
+func (s *Session) hear(text []byte) {
+	facts, err := statement.ParseFacts(text)
+	if err != nil {
+		// A home that cannot be understood is not followed: nothing of this session is kept or answered any more.
+		s.confuse("facts that do not parse")
+		return
+	}
+	s.reply.facts = facts
+	for _, f := range facts {
+		if w := f.Write; w != nil {
+			e := invalidation.Event{Version: invalidation.Version(w.Version), Database: s.who.Database, Tables: w.Tables}
+			if w.Node {
+				e.Database, e.Tables = "", nil
+			}
+			// In another epoch than the home's there is nothing to void: what it holds is void with the next registration,
+			// and no fill of the home's epoch is kept before.
+			s.Floors.RaiseIn(w.Epoch, e)
+		}
+	}
+}
+
+// learn takes in the end of a cycle at an edge: what the home said of it. It reports whether a result that may be
+// kept was among the cycle's.
+func (s *Session) learn(status byte, following bool) (cacheable bool) {
+	r := &s.reply
+	reads := make(map[int]*statement.ReadFact, len(r.facts))
+	for _, f := range r.facts {
+		if f.Read != nil {
+			reads[f.Index] = f.Read
+		}
+	}
+	for i, result := range r.results {
+		read := reads[i]
+		if read == nil || !following || !s.keepable(status) {
+			s.count.bypasses.Add(1)
+			continue
+		}
+		cacheable = true
+		s.count.misses.Add(1)
+		s.mu.Lock()
+		keep := s.keepLocked(result.fill)
+		s.mu.Unlock()
+		if keep {
+			s.store(result.fill, read.Epoch, invalidation.Version(read.Version), read.Relations, 0, time.Duration(read.TTLMillis)*time.Millisecond)
+		}
+	}
+	for _, f := range r.facts {
+		if f.Session == nil {
+			continue
+		}
+		s.mu.Lock()
+		s.mu.state.token, s.mu.state.private = f.Session.State, f.Session.Private || f.Session.State == ""
+		s.mu.state.update()
+		if f.Session.Forget {
+			s.forgetAllLocked()
+		}
+		s.mu.Unlock()
+	}
+	return cacheable
+}

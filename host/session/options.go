@@ -1,0 +1,73 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/cache"
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
+)
+
+// Identity says who a session belongs to.
+type Identity struct {
+	Tenant, Database, User string
+	// Application is the application_name that the client started with.
+	Application string
+}
+
+// Decision is what a policy made of a statement.
+type Decision struct {
+	Cache bool
+	TTL   time.Duration
+	// Reason says why, in words a person can read.
+	Reason string
+}
+
+// Analysis is what a home knows of statements. Its methods are called on the miss path, by many sessions at once.
+type Analysis interface {
+	// Describe returns the descriptor of a text; never nil.
+	Describe(ctx context.Context, database, sql string) *statement.Descriptor
+	// Generation returns the generation that Describe would use now; it changes with the catalog.
+	Generation(database string) uint64
+	// Decide returns whether and for how long a result of the statement is kept.
+	Decide(ctx context.Context, who Identity, d *statement.Descriptor) Decision
+	// InitialState returns a digest of the settings that Postgres gives a new session of this role and database.
+	InitialState(ctx context.Context, database, user string) (string, error)
+}
+
+// Journal is the home's log as a session needs it.
+type Journal interface {
+	Epoch() string
+	// Stamp returns the version for a read that is about to be sent (R1).
+	Stamp() invalidation.Version
+	// Publish makes known that relations of a database may have changed. Floors are raised when it returns. Where
+	// schema is set, descriptors made before are void too.
+	Publish(database string, changed statement.Closure, schema bool) invalidation.Version
+}
+
+// Shared is what all sessions of a node have in common. It is not changed after the first session.
+type Shared struct {
+	Cache  *cache.Cache
+	Floors *invalidation.Floors
+	// Lease says until when anything may be answered from memory.
+	Lease *invalidation.Lease
+	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
+	Analysis Analysis
+	Journal  Journal
+	// Dial opens the upstream connection of a session; client is where the session's client connected from.
+	Dial func(ctx context.Context, client string) (net.Conn, error)
+	// Tenant says who a session belongs to.
+	Tenant func(database, user, application string) string
+	// MaxStaleness is the bound of the contract; a write whose outcome is not known after half of it is published
+	// ahead (R2).
+	MaxStaleness time.Duration
+	// StartTimeout bounds the time from the first byte to the end of authentication.
+	StartTimeout time.Duration
+	Counters     *Counters
+	// ObserveMiss is told how long the upstream took for a cycle that could have been a hit; nil: nobody is.
+	ObserveMiss func(time.Duration)
+	Logger      *slog.Logger
+}

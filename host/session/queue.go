@@ -1,0 +1,97 @@
+package session
+
+import (
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/wire"
+)
+
+// maxQueue bounds the replies that a session waits for; the client's loop stops reading at it until some have come.
+const maxQueue = 1 << 14
+
+// startup is the kind of the item that the first ReadyForQuery answers; copyEnd that of a CopyDone or CopyFail, which
+// has no reply of its own.
+const (
+	startup = 0
+	copyEnd = wire.CopyDone
+)
+
+// expected is one message that was sent upstream and whose reply has not come.
+type expected struct {
+	// kind is the message's type, or startup.
+	kind byte
+	// injected is set for a message of ours: its reply is not the client's.
+	injected bool
+	// ofStatement is set for the Describe of a statement.
+	ofStatement bool
+	// name is the statement's name, for a Parse.
+	name string
+	// fill collects the reply of a Query, an Execute or the Describe of a portal; nil: it is not kept.
+	fill *fill
+	// d is the descriptor of a Query or an Execute, at a home.
+	d *statement.Descriptor
+	// sent is when a Query or Sync was sent.
+	sent invalidation.Instant
+}
+
+// queue is the expected replies in their order. Guarded by Session.mu.
+type queue struct {
+	items []expected
+	head  int
+}
+
+func (q *queue) len() int { return len(q.items) - q.head }
+
+func (q *queue) push(e expected) { q.items = append(q.items, e) }
+
+func (q *queue) first() *expected {
+	if q.head == len(q.items) {
+		return nil
+	}
+	return &q.items[q.head]
+}
+
+func (q *queue) pop() {
+	q.items[q.head] = expected{}
+	q.head++
+	if q.head == len(q.items) {
+		if cap(q.items) > 256 {
+			q.items = nil
+		}
+		q.items, q.head = q.items[:0], 0
+		return
+	}
+	if q.head >= 1024 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+}
+
+// skipToSync drops what the backend skips after an error in the extended protocol, calling dropped for each.
+func (q *queue) skipToSync(dropped func(*expected)) {
+	for e := q.first(); e != nil && e.kind != wire.Sync; e = q.first() {
+		dropped(e)
+		q.pop()
+	}
+}
+
+// enterCopy takes out of the queue the Syncs that the backend ignores while it reads copy data, for the statement at
+// its head. It reports whether the end of the data is still to come, and false for ok where the queue holds what
+// ends copying with an error, whose effect on the replies is not followed.
+func (q *queue) enterCopy() (open, ok bool) {
+	kept := q.items[:q.head+1]
+	rest := q.items[q.head+1:]
+	for i, e := range rest {
+		if e.kind == copyEnd {
+			q.items = append(kept, rest[i:]...)
+			return false, true
+		}
+		if e.kind != wire.Sync {
+			return false, false
+		}
+	}
+	clear(rest)
+	q.items = kept
+	return true, true
+}

@@ -1,0 +1,329 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/perihelion-proxy/perihelion/host/cache"
+	"github.com/perihelion-proxy/perihelion/host/wire"
+)
+
+const (
+	// clientWindow is the largest client message that is looked into, in bytes; larger ones stream through.
+	clientWindow = 256 << 10
+	// upstreamWindow is the largest upstream message that is looked into, in bytes.
+	upstreamWindow = 1 << 20
+	// maxHeld is how much of an extended query is held back until its Sync or Flush, in bytes.
+	maxHeld = 64 << 10
+	// maxTeed bounds what the unfinished fills of a session hold together, in bytes, as a multiple of one entry's.
+	maxTeed = 4
+)
+
+// Session is one client and its upstream connection.
+type Session struct {
+	*Shared
+	// tunnel is set where the client is an edge: facts go before each ReadyForQuery.
+	tunnel   bool
+	from     string
+	who      Identity
+	log      *slog.Logger
+	client   net.Conn
+	upstream net.Conn
+	count    *cell
+	// home is what only a home does for a session; nil at an edge.
+	home *home
+
+	// confused is set once the upstream's replies are no longer understood: from then on bytes just pass.
+	confused atomic.Bool
+	// lost is set once the client is gone while the outcome of a write is still to be read.
+	lost     atomic.Bool
+	draining atomic.Bool
+
+	// write guards the bytes to the client: whole messages only.
+	write sync.Mutex
+
+	mu struct {
+		sync.Mutex
+		queue queue
+		state state
+		// status is the transaction status of the last ReadyForQuery; 0 before the first.
+		status byte
+		// skipping is set between an error in the extended protocol and the Sync that ends it.
+		skipping bool
+		// copying is set while the backend reads copy data whose end the client has not sent.
+		copying bool
+		// room wakes the client's loop where the queue was full.
+		room *sync.Cond
+		// named and unnamed are the prepared statements, portals the bound portals.
+		named        map[string]*prepared
+		namedBytes   int
+		unnamed      prepared
+		unnamedKnown bool
+		portals      map[string]portal
+		closed       bool
+	}
+
+	// The client's loop owns these.
+	in      *wire.Reader
+	held    int
+	key     []byte
+	part    []byte
+	out     []byte
+	plan    []step
+	pending prepared
+
+	// The upstream's loop owns these.
+	back  *wire.Reader
+	reply reply
+}
+
+// step is one message of a segment and how it is answered from memory.
+type step struct {
+	kind  byte
+	entry *cache.Entry
+}
+
+// New returns the session of a client that has connected from the given address. It takes ownership of client. tunnel
+// says that the client is an edge.
+func New(shared *Shared, client net.Conn, from string, tunnel bool) *Session {
+	s := &Session{Shared: shared, client: client, from: from, tunnel: tunnel, count: shared.Counters.cell()}
+	s.log = shared.Logger.With("client", from)
+	s.mu.room = sync.NewCond(&s.mu)
+	s.in = wire.NewReader(client, clientWindow)
+	return s
+}
+
+// errDone ends a session that has nothing wrong with it.
+var errDone = errors.New("session ended")
+
+// Run serves the session until it ends, and closes its connections. It returns what ended it, nil where that was the
+// client's wish.
+func (s *Session) Run(ctx context.Context) (err error) {
+	defer s.client.Close()
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("session panicked: %v", p)
+		}
+	}()
+	stop := context.AfterFunc(ctx, func() { s.client.Close() })
+	defer stop()
+
+	start, err := s.accept(ctx)
+	if err != nil || start == nil {
+		return err
+	}
+	defer s.upstream.Close()
+	stopUpstream := context.AfterFunc(ctx, func() { s.upstream.Close() })
+	defer stopUpstream()
+	if start.Get("replication") != "" {
+		return s.relay(start)
+	}
+	return s.serve(ctx, start)
+}
+
+// accept reads startup packets until one asks for a session, and dials its upstream. It returns nil where the
+// connection has served its purpose.
+func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
+	if err := s.client.SetReadDeadline(time.Now().Add(s.StartTimeout)); err != nil {
+		return nil, fmt.Errorf("set deadline on client: %w", err)
+	}
+	for range 3 {
+		start, err := wire.ReadStartup(s.client)
+		switch {
+		case errors.Is(err, wire.ErrStartup):
+			s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error(), Hint: "Connect with a client that speaks version 3 of the PostgreSQL protocol."})
+			return nil, err
+		case errors.Is(err, io.EOF):
+			return nil, nil // a port check
+		case err != nil:
+			return nil, err
+		}
+		switch start.Kind {
+		case wire.StartupSSL, wire.StartupGSS:
+			if _, err := s.client.Write([]byte{'N'}); err != nil {
+				return nil, fmt.Errorf("refuse encryption: %w", err)
+			}
+			continue
+		case wire.StartupCancel:
+			return nil, s.cancel(ctx, start)
+		}
+		return start, s.dial(ctx)
+	}
+	err := fmt.Errorf("%w: too many encryption requests", wire.ErrStartup)
+	s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error()})
+	return nil, err
+}
+
+func (s *Session) dial(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, s.StartTimeout)
+	defer stop()
+	conn, err := s.Dial(ctx, s.from)
+	if err != nil {
+		s.fatal(&wire.Error{
+			Code: wire.CodeConnectionFailure, Message: "perihelion cannot reach its upstream",
+			Detail: err.Error(), Hint: "Check that the upstream runs and accepts connections from this node; GET /readyz tells more.",
+		})
+		return fmt.Errorf("dial upstream: %w", err)
+	}
+	s.upstream = conn
+	return nil
+}
+
+// cancel passes a cancel request on, and ends when the upstream has taken it.
+func (s *Session) cancel(ctx context.Context, start *wire.Startup) error {
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	defer s.upstream.Close()
+	if err := s.upstream.SetDeadline(time.Now().Add(s.StartTimeout)); err != nil {
+		return fmt.Errorf("set deadline on upstream: %w", err)
+	}
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward cancel request: %w", err)
+	}
+	// The backend closes without a word once it has looked for the session. One byte is more than it ever sends.
+	var nothing [1]byte
+	if _, err := s.upstream.Read(nothing[:]); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("wait for the end of a cancel request: %w", err)
+	}
+	return nil
+}
+
+// relay passes bytes both ways without looking at them: replication connections are not sessions of ours.
+func (s *Session) relay(start *wire.Startup) error {
+	if err := s.client.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("clear deadline on client: %w", err)
+	}
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward startup packet: %w", err)
+	}
+	var g errgroup.Group
+	pass := func(to, from net.Conn) func() error {
+		return func() error {
+			defer s.client.Close()
+			defer s.upstream.Close()
+			_, err := io.Copy(to, from)
+			return err
+		}
+	}
+	g.Go(pass(s.client, s.upstream))
+	g.Go(pass(s.upstream, s.client))
+	if err := g.Wait(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("relay replication: %w", err)
+	}
+	return nil
+}
+
+// serve runs the two loops of a session that has an upstream.
+func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
+	s.who = Identity{Database: start.Database(), User: start.User(), Application: start.Get("application_name")}
+	s.who.Tenant = s.Tenant(s.who.Database, s.who.User, s.who.Application)
+	s.log = s.log.With("database", s.who.Database, "user", s.who.User)
+	s.back = wire.NewReader(s.upstream, upstreamWindow)
+	s.mu.named = map[string]*prepared{}
+	s.mu.portals = map[string]portal{}
+	s.mu.state.private = true // until the home says otherwise
+	s.mu.state.update()
+	s.mu.queue.push(expected{kind: startup})
+	if s.Analysis != nil {
+		h, err := newHome(ctx, s, start)
+		if err != nil {
+			return err
+		}
+		s.home = h
+		defer h.close()
+	}
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward startup packet: %w", err)
+	}
+	s.reply.status = wire.Idle
+
+	g := errgroup.Group{}
+	g.Go(func() (err error) {
+		defer s.end(&err)
+		defer s.client.Close()
+		return s.fromUpstream(ctx)
+	})
+	g.Go(func() (err error) {
+		defer s.end(&err)
+		err = s.fromClient(ctx)
+		s.leave()
+		return err
+	})
+	err := g.Wait()
+	s.in.Release()
+	s.back.Release()
+	if errors.Is(err, errDone) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// end makes a panic of a loop the end of its session only, and wakes whoever waits for the other loop.
+func (s *Session) end(err *error) {
+	if p := recover(); p != nil {
+		s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		*err = fmt.Errorf("session panicked: %v", p)
+		s.client.Close()
+		s.upstream.Close()
+	}
+	s.mu.Lock()
+	s.mu.closed = true
+	s.mu.room.Broadcast()
+	s.mu.Unlock()
+}
+
+// leave is called when the client is gone. Where a write of its has no known outcome, the upstream is told that no
+// more comes and its loop goes on reading; otherwise the upstream is closed.
+func (s *Session) leave() {
+	s.mu.Lock()
+	waiting := s.home != nil && s.home.undecided(&s.mu.queue)
+	s.mu.Unlock()
+	if waiting {
+		s.lost.Store(true)
+		if half, ok := s.upstream.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			return
+		}
+	}
+	s.upstream.Close()
+}
+
+// fatal sends an error that ends the connection. The client may already be gone: then nobody is left to tell.
+func (s *Session) fatal(e *wire.Error) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if s.client.SetWriteDeadline(time.Now().Add(5*time.Second)) == nil {
+		_, _ = s.client.Write(e.AppendFatal(nil))
+	}
+}
+
+// Drain asks the session to end: at once where it is idle, else as soon as its running statements and its
+// transaction block have ended. The client is told why.
+func (s *Session) Drain() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	idle := s.idleLocked()
+	s.mu.Unlock()
+	if idle {
+		s.shutdown()
+	}
+}
+
+func (s *Session) idleLocked() bool { return s.mu.queue.len() == 0 && s.mu.status == wire.Idle }
+
+// shutdown tells the client that the node ends, as Postgres does, and closes.
+func (s *Session) shutdown() {
+	s.fatal(&wire.Error{Code: wire.CodeAdminShutdown, Message: "terminating connection due to administrator command", Detail: "This perihelion node is shutting down.", Hint: "Connect again."})
+	s.client.Close()
+}

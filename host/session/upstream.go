@@ -1,0 +1,442 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/wire"
+)
+
+// streamed is the size from which rows and copy data pass in parts, in bytes.
+const streamed = 32 << 10
+
+// reply is what the upstream's loop knows of the cycle it is in.
+type reply struct {
+	// out collects what goes to the client where it is not just what came.
+	out []byte
+	// status is the transaction status before the cycle.
+	status byte
+	// failed and noticed are set by an ErrorResponse and a NoticeResponse.
+	failed, noticed bool
+	// results are the statements that were answered, in their order; executes counts the Executes among the replies.
+	results []result
+	// teed is how much the cycle's fills hold, in bytes.
+	teed int
+	// rest is what is still to come of a message that passes in parts, and restFill what collects it.
+	rest     int
+	restFill *fill
+	// facts are what the home said of the cycle, at an edge.
+	facts []statement.Fact
+}
+
+// result is one statement that was answered.
+type result struct {
+	d    *statement.Descriptor
+	fill *fill
+	tag  string
+}
+
+// fromUpstream passes on what the upstream sends until it closes.
+func (s *Session) fromUpstream(ctx context.Context) error {
+	for {
+		err := s.back.More()
+		if err != nil && !errors.Is(err, wire.ErrWindowFull) {
+			return s.upstreamEnded(err)
+		}
+		if errors.Is(err, wire.ErrWindowFull) {
+			// A message that should be short is larger than what is looked into.
+			s.confuse("oversized message from the upstream")
+		}
+		switch err := s.pass(ctx); {
+		case errors.Is(err, errDraining):
+			s.shutdown()
+			return errDone
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// upstreamEnded says what the end of the upstream means for the client: the same end, nothing made up.
+func (s *Session) upstreamEnded(err error) error {
+	s.mu.Lock()
+	starting := s.mu.status == 0 && s.mu.queue.len() > 0
+	s.mu.Unlock()
+	if errors.Is(err, io.EOF) || starting {
+		return errDone
+	}
+	return fmt.Errorf("read from upstream: %w", err)
+}
+
+// pass handles what stands in the upstream's window: whole messages, and the parts of large ones. It holds the write
+// lock from before the queue empties until the client has the bytes, so that an answer from memory never overtakes.
+func (s *Session) pass(ctx context.Context) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	window := s.back.Window()
+	out := s.reply.out[:0]
+	copied := false // whether out, and not the window, holds what goes to the client
+	begin, at := 0, 0
+	if s.reply.rest > 0 {
+		at = min(s.reply.rest, len(window))
+		s.tee(s.reply.restFill, window[:at])
+		s.reply.rest -= at
+	}
+	for at < len(window) {
+		kind, size, ok, err := wire.Header(window[at:])
+		if err != nil {
+			return fmt.Errorf("read from upstream: %w", err)
+		}
+		if !ok {
+			break
+		}
+		if len(window)-at < size {
+			if !s.passesInParts(kind, size) {
+				break
+			}
+			s.reply.restFill = s.row(kind)
+			s.tee(s.reply.restFill, window[at:])
+			s.reply.rest = size - (len(window) - at)
+			at = len(window)
+			break
+		}
+		m := window[at : at+size]
+		before, swallow := s.fromBackend(ctx, kind, m)
+		if len(before) > 0 || swallow {
+			out = append(out, window[begin:at]...)
+			out = append(out, before...)
+			copied = true
+			begin = at
+			if swallow {
+				begin = at + size
+			}
+		}
+		at += size
+	}
+	var err error
+	switch {
+	case s.lost.Load():
+	case copied:
+		out = append(out, window[begin:at]...)
+		if len(out) > 0 {
+			err = s.toClient(out)
+		}
+	case at > 0:
+		err = s.toClient(window[:at])
+	}
+	s.back.Advance(at)
+	if cap(out) <= maxHeld {
+		s.reply.out = out[:0]
+	} else {
+		s.reply.out = nil
+	}
+	if err != nil {
+		return s.clientGone(err)
+	}
+	if s.draining.Load() {
+		s.mu.Lock()
+		idle := s.idleLocked()
+		s.mu.Unlock()
+		if idle {
+			return errDraining
+		}
+	}
+	return nil
+}
+
+// errDraining ends a session whose node is shutting down, once it is idle.
+var errDraining = errors.New("session drained")
+
+// clientGone is called when the client takes no more. Where the outcome of a write is to be read, reading goes on.
+func (s *Session) clientGone(err error) error {
+	s.client.Close()
+	s.mu.Lock()
+	waiting := s.home != nil && s.home.undecided(&s.mu.queue)
+	s.mu.Unlock()
+	if waiting {
+		s.lost.Store(true)
+		return nil
+	}
+	return err
+}
+
+// passesInParts reports whether an unfinished message is passed on as it comes.
+func (s *Session) passesInParts(kind byte, size int) bool {
+	if s.confused.Load() {
+		return kind != wire.ReadyForQuery && (kind != wire.ParameterStatus || size > upstreamWindow)
+	}
+	return (kind == wire.DataRow || kind == wire.CopyData || kind == wire.FunctionCallResponse) && size > streamed
+}
+
+// row returns the fill that a row belongs to.
+func (s *Session) row(kind byte) *fill {
+	if s.confused.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := s.headLocked()
+	if head == nil || head.kind != wire.Query && head.kind != wire.Execute && head.kind != wire.FunctionCall {
+		s.confuse("row that belongs to no statement")
+		return nil
+	}
+	if kind != wire.DataRow {
+		head.fill.drop()
+		return nil
+	}
+	return head.fill
+}
+
+// tee adds bytes of a result to its fill, within the bounds of one entry and of the session.
+func (s *Session) tee(f *fill, m []byte) {
+	if f == nil {
+		return
+	}
+	if s.reply.teed+len(m) > maxTeed*s.Cache.MaxEntryBytes() {
+		f.drop()
+		return
+	}
+	s.reply.teed += f.add(m, s.Cache.MaxEntryBytes())
+}
+
+// headLocked returns the item that the next reply belongs to.
+func (s *Session) headLocked() *expected {
+	for {
+		head := s.mu.queue.first()
+		if head == nil || head.kind != copyEnd {
+			return head
+		}
+		s.mu.queue.pop()
+	}
+}
+
+// fromBackend takes in one whole message. It returns what goes to the client before it, and whether it is swallowed.
+func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before []byte, swallow bool) {
+	body := m[wire.HeaderSize:]
+	switch kind {
+	case wire.DataRow, wire.CopyData:
+		s.tee(s.row(kind), m)
+		return nil, false
+	case wire.ParameterStatus:
+		return nil, s.parameter(body)
+	case wire.NoticeResponse:
+		s.reply.noticed = true
+		return nil, false
+	case wire.NotificationResponse:
+		return nil, false
+	case wire.ReadyForQuery:
+		if len(body) == 1 {
+			return s.ready(ctx, body[0]), false
+		}
+	}
+	if s.confused.Load() {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.mu.room.Signal()
+	head := s.headLocked()
+	if kind == wire.ErrorResponse {
+		s.failedLocked(head)
+		return nil, false
+	}
+	if head == nil {
+		s.confuse("reply that nothing asked for")
+		return nil, false
+	}
+	if head.kind == startup {
+		if kind == wire.Authentication && len(body) == 4 && body[0]|body[1]|body[2]|body[3] == 0 {
+			// Authenticated: the client may take its time from here on.
+			if err := s.client.SetReadDeadline(time.Time{}); err != nil {
+				s.confuse("client's deadline cannot be cleared")
+			}
+		}
+		return nil, false
+	}
+	injected := head.injected
+	if !s.replyLocked(head, kind, m) {
+		s.confuse("reply of another kind than expected")
+		return nil, false
+	}
+	return nil, injected
+}
+
+// replyLocked matches a reply with the head of the queue. It reports false where they do not belong together.
+func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
+	switch kind {
+	case wire.ParseComplete:
+		if head.kind != wire.Parse {
+			return false
+		}
+		s.mu.queue.pop()
+		return true
+	case wire.BindComplete, wire.CloseComplete:
+		if kind == wire.BindComplete && head.kind != wire.Bind || kind == wire.CloseComplete && head.kind != wire.Close {
+			return false
+		}
+		s.mu.queue.pop()
+		return true
+	case wire.ParameterDescription:
+		return head.kind == wire.Describe && head.ofStatement
+	case wire.RowDescription, wire.NoData:
+		switch {
+		case head.kind == wire.Query && kind == wire.RowDescription:
+			s.tee(head.fill, m)
+			return true
+		case head.kind != wire.Describe:
+			return false
+		}
+		if f := head.fill; f != nil && !f.dead {
+			f.rowDescription = append([]byte(nil), m...)
+			s.reply.teed += len(m)
+		}
+		s.mu.queue.pop()
+		return true
+	case wire.CommandComplete, wire.EmptyQueryResponse, wire.PortalSuspended:
+		return s.completeLocked(head, kind, m)
+	case wire.CopyInResponse:
+		if head.kind != wire.Query && head.kind != wire.Execute {
+			return false
+		}
+		head.fill.drop()
+		open, ok := s.mu.queue.enterCopy()
+		s.mu.copying = open
+		return ok
+	case wire.CopyOutResponse:
+		head.fill.drop()
+		return head.kind == wire.Query || head.kind == wire.Execute
+	case wire.CopyDone:
+		return head.kind == wire.Query || head.kind == wire.Execute
+	case wire.FunctionCallResponse:
+		return head.kind == wire.FunctionCall
+	}
+	return false
+}
+
+// completeLocked takes in the end of one statement.
+func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
+	if head.kind != wire.Query && head.kind != wire.Execute {
+		return false
+	}
+	r := result{d: head.d, fill: head.fill}
+	if kind == wire.CommandComplete {
+		if tag, rest, ok := wire.CutString(m[wire.HeaderSize:]); ok && len(rest) == 0 && len(tag) <= 64 {
+			r.tag = string(tag)
+		}
+		s.tee(r.fill, m)
+		if r.fill != nil {
+			r.fill.complete = true
+		}
+	} else {
+		r.fill.drop()
+	}
+	s.mu.copying = false
+	if head.kind == wire.Execute {
+		s.reply.results = append(s.reply.results, r)
+		s.mu.queue.pop()
+		return true
+	}
+	// A text of several statements has one descriptor and one result.
+	if n := len(s.reply.results); n > 0 {
+		last := &s.reply.results[n-1]
+		last.tag = r.tag
+		last.fill.drop()
+		return true
+	}
+	s.reply.results = append(s.reply.results, r)
+	return true
+}
+
+// failedLocked takes in an ErrorResponse. head is what it answers; nil where the backend speaks of its own accord.
+func (s *Session) failedLocked(head *expected) {
+	s.reply.failed = true
+	s.mu.copying = false
+	if head == nil || head.kind == startup || head.kind == wire.Sync {
+		return
+	}
+	head.fill.drop()
+	if head.kind == wire.Query || head.kind == wire.FunctionCall {
+		if len(s.reply.results) == 0 && head.d != nil {
+			s.reply.results = append(s.reply.results, result{d: head.d})
+		}
+		return
+	}
+	if head.kind == wire.Execute && head.d != nil {
+		s.reply.results = append(s.reply.results, result{d: head.d})
+	}
+	s.mu.queue.skipToSync(func(e *expected) {
+		e.fill.drop()
+		if e.kind == wire.Parse {
+			s.forgetLocked(e.name)
+		}
+	})
+	s.mu.skipping = s.mu.queue.first() == nil
+}
+
+// ready takes in a ReadyForQuery: what became visible is published, results are kept, and the queue moves on. It
+// returns the facts that go before it, where the client is an edge.
+func (s *Session) ready(ctx context.Context, status byte) []byte {
+	var sent invalidation.Instant
+	var call *statement.Descriptor
+	s.mu.Lock()
+	following := !s.confused.Load()
+	if following {
+		head := s.headLocked()
+		switch {
+		case head == nil || head.kind != wire.Query && head.kind != wire.Sync && head.kind != wire.FunctionCall && head.kind != startup:
+			s.confuse("end of a cycle that nothing asked for")
+			following = false
+		case head.kind == wire.FunctionCall:
+			call = head.d
+		}
+		if following {
+			sent = head.sent
+		}
+	}
+	s.mu.Unlock()
+	if call != nil && len(s.reply.results) == 0 {
+		s.reply.results = append(s.reply.results, result{d: call})
+	}
+
+	kept := false
+	var facts []byte
+	if s.Analysis != nil {
+		facts, kept = s.home.finish(ctx, status, following)
+	} else {
+		kept = s.learn(status, following)
+	}
+	if kept && s.ObserveMiss != nil {
+		s.ObserveMiss(time.Duration(invalidation.Now() - sent))
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if following {
+		s.mu.queue.pop()
+		s.mu.copying = false
+	}
+	s.mu.status = status
+	if status == wire.Idle && s.mu.queue.len() == 0 {
+		clear(s.mu.portals)
+	}
+	r := &s.reply
+	clear(r.results)
+	*r = reply{out: r.out, status: status, results: r.results[:0]}
+	s.mu.room.Signal()
+	return facts
+}
+
+// keepable reports whether the cycle is one whose results may be kept at all.
+func (s *Session) keepable(status byte) bool {
+	return s.reply.status == wire.Idle && status == wire.Idle && !s.reply.failed && !s.reply.noticed
+}
+
+// keepLocked reports whether a fill is whole and its key still the session's.
+func (s *Session) keepLocked(f *fill) bool {
+	return f != nil && !f.dead && f.complete && !s.mu.state.private && f.serial == s.mu.state.serial
+}
