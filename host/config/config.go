@@ -1,0 +1,148 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Role is what a node is. It is lower case wherever it is written.
+type Role string
+
+// The roles.
+const (
+	// Home is authoritative and stands next to Postgres. It is the default.
+	Home Role = "home"
+	// Edge stands next to the application and forwards to a home.
+	Edge Role = "edge"
+)
+
+// Config is the whole configuration of a node. It is immutable once [Load] has returned it, so it may be read by any
+// number of goroutines; its slices must not be written to.
+type Config struct {
+	// Edge is the section `edge`. It holds the role, so a home has it too.
+	Edge EdgeSection
+	// Listen is the address for Postgres clients, host:port. Port 0 asks the system for a free one.
+	Listen string
+	// HTTP is the address for edges and people, host:port. Empty: none.
+	HTTP string
+	// Upstream is the Postgres that a home forwards to. Empty on an edge.
+	Upstream Upstream
+	// AdminToken opens the API for people. Where it is not set it is the same as Edge.AuthToken.
+	AdminToken Secret
+	// Region is where the node stands, for people to read. May be empty.
+	Region string
+	// MaxStaleness bounds how old an answer from memory may be, also under partition.
+	MaxStaleness time.Duration
+	// RenewInterval is how often an edge renews its lease. It is less than half of MaxStaleness.
+	RenewInterval time.Duration
+	// Cache is the section `cache`.
+	Cache CacheSection
+	// Policies is the section `policies`.
+	Policies PoliciesSection
+	// Sessions is the section `sessions`.
+	Sessions SessionsSection
+	// DrainTimeout bounds how long the end of a node waits for running statements.
+	DrainTimeout time.Duration
+	// Log is the section `log`.
+	Log LogSection
+	// Warnings are what is allowed but hardly meant, one sentence each. They hold no secret.
+	Warnings []string
+
+	// sources says for each key where its value came from. It holds no values.
+	sources map[string]string
+}
+
+// EdgeSection is the section `edge`: what makes a node a home or an edge, and what both agree on.
+type EdgeSection struct {
+	// Role says whether the node is a home or an edge.
+	Role Role
+	// ID names an edge to its home. Empty: the node makes one up when it starts.
+	ID string
+	// HomeURL are the homes of an edge, in order of preference, without a slash at the end.
+	HomeURL []string
+	// AuthToken lets an edge register, renew and tunnel.
+	AuthToken Secret
+	// DefaultTTL is how long an entry is kept where no policy says so.
+	DefaultTTL time.Duration
+	// MaxEntries bounds the number of entries in the node's cache.
+	MaxEntries int
+	// MaxEdges bounds the number of edges that a home lets register.
+	MaxEdges int
+}
+
+// CacheSection bounds the memory of a node's cache.
+type CacheSection struct {
+	// MaxBytes bounds all entries together.
+	MaxBytes Size
+	// MaxEntryBytes bounds one entry. A larger result streams through and is not kept.
+	MaxEntryBytes Size
+}
+
+// PoliciesSection says where policies are and how much of their failing is borne.
+type PoliciesSection struct {
+	// Folder holds the .wasm modules and their .yaml configurations. Empty: no policies.
+	Folder string
+	// MaxFailures is how many failures in a row switch a policy off.
+	MaxFailures int
+	// CacheDir keeps compiled modules between starts. Empty: they are compiled at each start.
+	CacheDir string
+}
+
+// SessionsSection bounds what clients may take.
+type SessionsSection struct {
+	// Max bounds the number of sessions at a time.
+	Max int
+}
+
+// LogSection says what is logged and how.
+type LogSection struct {
+	// Level is the least level that is logged.
+	Level slog.Level
+	// Format is "auto", "text" or "json". Auto: text on a terminal, JSON otherwise.
+	Format string
+}
+
+// Default returns the configuration of a node for which nothing is set. It is not a valid one: a role has keys that
+// must be set.
+func Default() *Config {
+	return &Config{
+		Edge:          defaultEdge(),
+		MaxStaleness:  5 * time.Second,
+		RenewInterval: time.Second,
+		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
+		Policies:      PoliciesSection{MaxFailures: 5},
+		Sessions:      SessionsSection{Max: 1000},
+		DrainTimeout:  30 * time.Second,
+		Log:           LogSection{Level: slog.LevelInfo, Format: "auto"},
+	}
+}
+
+func defaultEdge() EdgeSection {
+	return EdgeSection{Role: Home, DefaultTTL: time.Minute, MaxEntries: 10000, MaxEdges: 32}
+}
+
+// Setting is one key of an effective configuration.
+type Setting struct {
+	// Key is the key with its section, such as "cache.max_bytes".
+	Key string
+	// Value is the value as a file would have it, with secrets redacted.
+	Value string
+	// Source is where it came from: "default", a file and line, a variable, a flag, or another key.
+	Source string
+}
+
+// Settings returns every key in the order of the reference, with secrets redacted.
+func (c *Config) Settings() []Setting {
+	keys := table()
+	settings := make([]Setting, 0, len(keys))
+	for _, k := range keys {
+		source := c.sources[k.name]
+		if source == "" {
+			source = sourceDefault
+		}
+		settings = append(settings, Setting{Key: k.name, Value: k.get(c), Source: source})
+	}
+	return settings
+}
+
+const sourceDefault = "default"
