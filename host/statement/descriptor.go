@@ -125,6 +125,8 @@ type Descriptor struct {
 	Normalized string
 	// Comments are the key=value pairs found in the text's comments (sqlcommenter), in their order, unescaped.
 	Comments []string
+	// Parameters is how many parameters ($1, $2, …) the text has: the highest number in it.
+	Parameters int
 	// Relations are the base relations whose rows the answer of a Read depends on, as "schema.table", sorted.
 	Relations []string
 	// RelationRows holds the planner's estimate of each of Relations, -1 where not known. Same length as Relations.

@@ -1,0 +1,169 @@
+package analyze
+
+import (
+	"fmt"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/perihelion-proxy/perihelion/host/catalog"
+)
+
+// maxCandidates bounds how many relations one unqualified name may stand for.
+const maxCandidates = 64
+
+// candidates returns every relation that the name may stand for, whatever the session's search_path. Without one it
+// says why in words that go behind the name.
+func (w *walk) candidates(v *pg.RangeVar) (found []*catalog.Relation, why string) {
+	switch {
+	case v.Catalogname != "":
+		return nil, "is a name with a database in it"
+	case !w.snapshot.UTF8 && !isASCII(v.Schemaname+v.Relname):
+		return nil, "is not in ASCII, in a database that is not in UTF-8"
+	case v.Schemaname != "":
+		if r := w.snapshot.Relation(v.Schemaname, v.Relname); r != nil {
+			return []*catalog.Relation{r}, ""
+		}
+		return nil, "is not known"
+	}
+	all := w.snapshot.RelationsNamed(v.Relname)
+	// information_schema is in no search_path unless put there, and what it shows changes with DDL only, which voids all.
+	for _, r := range all {
+		if r.Schema != "information_schema" || len(all) == 1 {
+			found = append(found, r)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return nil, "is not known"
+	case len(found) > maxCandidates:
+		return nil, fmt.Sprintf("may be any of %d relations", len(found))
+	}
+	return found, ""
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func spelled(v *pg.RangeVar) string {
+	if v.Schemaname != "" {
+		return v.Schemaname + "." + v.Relname
+	}
+	return v.Relname
+}
+
+// readFrom judges a relation that is named where rows are read.
+func (w *walk) readFrom(v *pg.RangeVar) {
+	if v.Schemaname == "" && v.Catalogname == "" && w.isCTE(v.Relname) {
+		return
+	}
+	if v.Catalogname == "" && catalog.SystemSchema(v.Schemaname) && !strings.HasPrefix(v.Schemaname, "pg_temp") {
+		w.opaque("reads the system relation " + spelled(v))
+		return
+	}
+	found, why := w.candidates(v)
+	if found == nil {
+		w.doubt("reads " + spelled(v) + ", which " + why)
+		return
+	}
+	for _, r := range found {
+		if r.System() {
+			w.opaque("reads the system relation " + r.String())
+			return
+		}
+	}
+	family := catalog.Close(found, catalog.Ancestors|catalog.Descendants)
+	w.read(family)
+	for _, r := range found {
+		w.judgeRead(r)
+	}
+	for _, r := range family {
+		if r.Kind == catalog.ForeignTable {
+			w.doubt("reads the foreign table " + r.String())
+		}
+	}
+}
+
+func (w *walk) judgeRead(r *catalog.Relation) {
+	name := r.String()
+	switch r.Kind {
+	case catalog.Table, catalog.PartitionedTable:
+	case catalog.Sequence:
+		w.unstable("reads the state of the sequence " + name)
+	case catalog.MaterializedView:
+		// Reading one runs no code.
+		w.opaque("reads the materialized view " + name)
+	default:
+		w.doubt("reads the " + r.Kind.String() + " " + name)
+	}
+	if r.Temporary {
+		w.opaque("reads the temporary table " + name)
+	}
+	if r.RowSecurity {
+		if r.PolicyEffects {
+			w.unknownCode("reads " + name + ", whose row security calls a function that may do anything")
+		}
+		w.opaque("reads " + name + ", which has row security")
+	}
+	if r.ClockTyped {
+		w.unstable("reads " + name + ", which has a column of time with time zone")
+	}
+}
+
+// change says how a statement changes a relation.
+type change uint8
+
+const (
+	inserts  change = iota // adds rows only
+	changes                // deletes or updates, so that foreign keys cascade
+	empties                // TRUNCATE
+	cascades               // TRUNCATE … CASCADE
+)
+
+// writeTo adds what changing the named relation may change to the closure.
+func (w *walk) writeTo(v *pg.RangeVar, how change) {
+	found, why := w.candidates(v)
+	if found == nil {
+		w.doubt("writes to " + spelled(v) + ", which " + why)
+		return
+	}
+	along := catalog.Ancestors | catalog.Descendants
+	switch how {
+	case inserts, empties:
+	case changes:
+		along |= catalog.Cascades
+	case cascades:
+		along |= catalog.References
+	}
+	for _, r := range catalog.Close(found, along) {
+		w.writes[r.String()] = struct{}{}
+		w.judgeWrite(r)
+	}
+	for _, r := range found {
+		w.targets = append(w.targets, r.String())
+	}
+}
+
+func (w *walk) judgeWrite(r *catalog.Relation) {
+	name := r.String()
+	switch {
+	case r.System():
+		w.unknownCode("writes to the system relation " + name)
+	case r.Kind != catalog.Table && r.Kind != catalog.PartitionedTable:
+		w.unknownCode("writes to the " + r.Kind.String() + " " + name)
+	case r.Rules:
+		w.unknownCode("may write to " + name + ", which has rules")
+	case r.Triggers:
+		w.unknownCode("may write to " + name + ", which has triggers")
+	case r.SideEffects:
+		w.unknownCode("may write to " + name + ", whose defaults, checks or indexes call a function that may do anything")
+	case r.RowSecurity && r.PolicyEffects:
+		w.unknownCode("may write to " + name + ", whose row security calls a function that may do anything")
+	}
+}

@@ -1,0 +1,238 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// applicationName is what pg_stat_activity shows of the home's own connections.
+const applicationName = "perihelion catalog"
+
+// assembly is a snapshot while it is put together.
+type assembly struct {
+	snapshot *Snapshot
+	byOID    map[uint32]*Relation
+	names    map[string]string // one string for each distinct name: most occur often
+	domains  map[uint32]bool   // domains with side effects
+	clock    []uint32          // types that are, or hold, time with time zone
+}
+
+// load reads one picture through conn, in one transaction, and leaves the connection usable.
+func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	// The transaction has read only. Where the rollback fails the connection is broken, and its owner closes it.
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+
+	a := &assembly{
+		snapshot: &Snapshot{
+			relations: map[named]*Relation{},
+			byName:    map[string][]*Relation{},
+			functions: map[string][]Function{},
+			operators: map[string][]Operator{},
+			types:     map[string][]Type{},
+		},
+		byOID:   map[uint32]*Relation{},
+		names:   map[string]string{},
+		domains: map[uint32]bool{},
+	}
+	s := a.snapshot
+	if err := tx.QueryRow(ctx, queryServer).Scan(&s.ServerVersion, &s.UTF8, &s.UnsafeCasts, &s.EventTriggers); err != nil {
+		return nil, fmt.Errorf("read the server's version: %w", err)
+	}
+	for _, step := range []struct {
+		what string
+		read func(context.Context, pgx.Tx) error
+	}{
+		{"relations", a.readRelations},
+		{"inheritance", a.readInheritance},
+		{"foreign keys", a.readForeignKeys},
+		{"triggers", a.readTriggers},
+		{"side effects", a.readSideEffects},
+		{"policies", a.readPolicies},
+		{"types' flags", a.readTypeFlags},
+		{"types", a.readTypes},
+		{"functions", a.readFunctions},
+		{"operators", a.readOperators},
+	} {
+		if err := step.read(ctx, tx); err != nil {
+			return nil, fmt.Errorf("read %s: %w", step.what, err)
+		}
+	}
+	return s, nil
+}
+
+// forEach runs a query and calls keep after each row was scanned into to.
+func forEach(ctx context.Context, tx pgx.Tx, query string, args, to []any, keep func()) error {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, to, func() error {
+		keep()
+		return nil
+	})
+	return err
+}
+
+// intern returns the one copy of a name that the snapshot keeps.
+func (a *assembly) intern(name string) string {
+	if kept, ok := a.names[name]; ok {
+		return kept
+	}
+	a.names[name] = name
+	return name
+}
+
+func (a *assembly) readRelations(ctx context.Context, tx pgx.Tx) error {
+	var (
+		oid                uint32
+		schema, name, kind string
+		rowSecurity, rules bool
+		rows               float64
+	)
+	return forEach(ctx, tx, queryRelations, nil, []any{&oid, &schema, &name, &kind, &rowSecurity, &rules, &rows}, func() {
+		r := &Relation{
+			Schema: a.intern(schema), Name: a.intern(name), Kind: Kind(kind[0]),
+			RowSecurity: rowSecurity, Rules: rules, Rows: int64(rows),
+		}
+		a.byOID[oid] = r
+		a.snapshot.add(r)
+	})
+}
+
+func (a *assembly) readInheritance(ctx context.Context, tx pgx.Tx) error {
+	var parent, child uint32
+	return forEach(ctx, tx, queryInheritance, nil, []any{&parent, &child}, func() {
+		p, c := a.byOID[parent], a.byOID[child]
+		if p != nil && c != nil { // indexes inherit as well
+			inherit(p, c)
+		}
+	})
+}
+
+func (a *assembly) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
+	var (
+		referenced, referencing uint32
+		cascades                bool
+	)
+	return forEach(ctx, tx, queryForeignKeys, nil, []any{&referenced, &referencing, &cascades}, func() {
+		to, from := a.byOID[referenced], a.byOID[referencing]
+		if to != nil && from != nil { // temporary tables may reference each other
+			refer(from, to, cascades)
+		}
+	})
+}
+
+func (a *assembly) readTriggers(ctx context.Context, tx pgx.Tx) error {
+	var oid uint32
+	return forEach(ctx, tx, queryTriggers, nil, []any{&oid}, func() {
+		if r := a.byOID[oid]; r != nil {
+			r.Triggers = true
+		}
+	})
+}
+
+func (a *assembly) readSideEffects(ctx context.Context, tx pgx.Tx) error {
+	var oid uint32
+	return forEach(ctx, tx, querySideEffects, nil, []any{&oid}, func() {
+		if r := a.byOID[oid]; r != nil {
+			r.SideEffects = true
+		}
+	})
+}
+
+func (a *assembly) readPolicies(ctx context.Context, tx pgx.Tx) error {
+	var oid uint32
+	return forEach(ctx, tx, queryPolicies, nil, []any{&oid}, func() {
+		if r := a.byOID[oid]; r != nil {
+			r.PolicyEffects = true
+		}
+	})
+}
+
+func (a *assembly) readTypeFlags(ctx context.Context, tx pgx.Tx) error {
+	var (
+		flag          string
+		typ, relation uint32
+	)
+	return forEach(ctx, tx, queryTypeFlags, nil, []any{&flag, &typ, &relation}, func() {
+		r := a.byOID[relation]
+		switch flag {
+		case "clock":
+			a.clock = append(a.clock, typ)
+			if r != nil {
+				r.ClockTyped = true
+			}
+		case "effects":
+			a.domains[typ] = true
+			if r != nil {
+				r.SideEffects = true
+			}
+		}
+	})
+}
+
+func (a *assembly) readTypes(ctx context.Context, tx pgx.Tx) error {
+	var (
+		oid                                 uint32
+		name, schema, class, element, input string
+		builtin                             bool
+	)
+	to := []any{&oid, &name, &schema, &builtin, &class, &element, &input}
+	return forEach(ctx, tx, queryTypes, nil, to, func() {
+		a.snapshot.types[a.intern(name)] = append(a.snapshot.types[name], Type{
+			Schema: a.intern(schema), Builtin: builtin, Class: class[0], Element: a.intern(element),
+			Input: Volatility(input[0]), SideEffects: a.domains[oid],
+		})
+	})
+}
+
+func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
+	var (
+		name, schema, volatility, arguments string
+		builtin, row, clock                 bool
+	)
+	to := []any{&name, &schema, &builtin, &volatility, &row, &clock, &arguments}
+	return forEach(ctx, tx, queryFunctions, []any{a.clock}, to, func() {
+		a.snapshot.functions[a.intern(name)] = append(a.snapshot.functions[name], Function{
+			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), RowArgument: row,
+			ClockTyped: clock, Arguments: a.intern(arguments),
+		})
+	})
+}
+
+func (a *assembly) readOperators(ctx context.Context, tx pgx.Tx) error {
+	var (
+		name, schema, volatility, operands string
+		builtin                            bool
+	)
+	to := []any{&name, &schema, &builtin, &volatility, &operands}
+	return forEach(ctx, tx, queryOperators, nil, to, func() {
+		a.snapshot.operators[a.intern(name)] = append(a.snapshot.operators[name], Operator{
+			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), Operands: a.intern(operands),
+		})
+	})
+}
+
+// add enters a relation into the snapshot's indexes.
+func (s *Snapshot) add(r *Relation) {
+	s.relations[named{r.Schema, r.Name}] = r
+	s.byName[r.Name] = append(s.byName[r.Name], r)
+}
+
+func inherit(parent, child *Relation) {
+	parent.children = append(parent.children, child)
+	child.parents = append(child.parents, parent)
+}
+
+func refer(from, to *Relation, cascades bool) {
+	to.referencing = append(to.referencing, from)
+	if cascades {
+		to.cascading = append(to.cascading, from)
+	}
+}

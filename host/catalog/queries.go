@@ -1,0 +1,140 @@
+package catalog
+
+// The queries of one picture. They run with search_path = pg_catalog in one REPEATABLE READ transaction and name no
+// column that PostgreSQL 15 lacks. "Built in" is what initdb made in pg_catalog: an object identifier below 16384.
+const (
+	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast and an event trigger exist.
+	queryServer = `
+SELECT current_setting('server_version_num')::int,
+       current_setting('server_encoding') = 'UTF8',
+       EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
+               WHERE p.provolatile <> 'i' AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace)),
+       EXISTS (SELECT FROM pg_event_trigger)`
+
+	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out.
+	queryRelations = `
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity, c.relhasrules,
+       c.reltuples::float8
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
+  AND n.nspname <> 'pg_toast' AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast_')`
+
+	queryInheritance = `SELECT inhparent, inhrelid FROM pg_inherits`
+
+	// queryForeignKeys: the referenced table, the referencing one, and whether a change of the first changes the second.
+	queryForeignKeys = `
+SELECT confrelid, conrelid, bool_or(confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+FROM pg_constraint WHERE contype = 'f' GROUP BY 1, 2`
+
+	queryTriggers = `SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal`
+
+	// queryTypeFlags: relations with a column whose type is, or holds, time with time zone ('clock'), or a domain whose
+	// checks or default run code that is not known ('effects'); and those domains themselves. A type holds another one
+	// as a domain over it, an array, a range or a multirange of it, or a row with such a column.
+	queryTypeFlags = impure + `,
+domain(oid) AS (
+  SELECT k.contypid FROM pg_constraint k JOIN impure_object i ON i.classid = 'pg_constraint'::regclass AND i.objid = k.oid
+  WHERE k.contypid <> 0
+  UNION
+  SELECT t.oid FROM pg_type t JOIN impure_object i ON i.classid = 'pg_type'::regclass AND i.objid = t.oid
+  WHERE t.typtype = 'd'),
+seed(flag, oid) AS (
+  SELECT 'clock', t FROM unnest('{timetz,timetz[]}'::regtype[]::oid[]) t
+  UNION ALL SELECT 'effects', oid FROM domain),
+part(inner_type, outer_type) AS MATERIALIZED (
+  SELECT typbasetype, oid FROM pg_type WHERE typbasetype <> 0
+  UNION ALL SELECT typelem, oid FROM pg_type WHERE typelem <> 0
+  UNION ALL SELECT rngsubtype, rngtypid FROM pg_range
+  UNION ALL SELECT rngsubtype, rngmultitypid FROM pg_range
+  UNION ALL SELECT a.atttypid, c.reltype FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.reltype <> 0 AND a.attnum > 0 AND NOT a.attisdropped
+      AND (a.atttypid >= 16384 OR a.atttypid IN (SELECT oid FROM seed))),
+holder(flag, oid) AS (
+  SELECT flag, oid FROM seed
+  UNION SELECT h.flag, p.outer_type FROM holder h JOIN part p ON p.inner_type = h.oid)
+SELECT h.flag, h.oid, coalesce(c.oid, 0::oid)
+FROM holder h JOIN pg_type t ON t.oid = h.oid LEFT JOIN pg_class c ON c.oid = t.typrelid`
+
+	// querySideEffects: relations on which a default, a generated column, a check or an index runs code that is not known.
+	querySideEffects = impure + `
+SELECT a.adrelid FROM pg_attrdef a JOIN impure_object i ON i.classid = 'pg_attrdef'::regclass AND i.objid = a.oid
+UNION SELECT k.conrelid FROM pg_constraint k
+  JOIN impure_object i ON i.classid = 'pg_constraint'::regclass AND i.objid = k.oid WHERE k.conrelid <> 0
+UNION SELECT x.indrelid FROM pg_index x JOIN impure_object i ON i.classid = 'pg_class'::regclass AND i.objid = x.indexrelid`
+
+	// queryPolicies: relations with a policy that runs code that is not known. What is built in leaves no dependency, so the
+	// functions are read from the stored expressions as well: those behind operators and casts are never volatile.
+	queryPolicies = impure + `
+SELECT p.polrelid FROM pg_policy p
+WHERE EXISTS (SELECT FROM impure_object i WHERE i.classid = 'pg_policy'::regclass AND i.objid = p.oid)
+   OR EXISTS (SELECT FROM regexp_matches(concat(p.polqual::text, p.polwithcheck::text), ':funcid ([0-9]+)', 'g') m
+              JOIN pg_proc f ON f.oid = m[1]::oid WHERE f.provolatile = 'v')`
+
+	// impure is the head of several queries: the objects that depend on a function, directly or through an operator, which
+	// is neither built in nor immutable. Dependencies on what is built in are not recorded.
+	impure = `
+WITH RECURSIVE impure_function(oid) AS MATERIALIZED (
+  SELECT oid FROM pg_proc
+  WHERE provolatile <> 'i' AND NOT (oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace)),
+impure_object(classid, objid) AS MATERIALIZED (
+  SELECT d.classid, d.objid FROM pg_depend d
+  WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM impure_function)
+  UNION
+  SELECT d.classid, d.objid FROM pg_depend d JOIN pg_operator o ON o.oid = d.refobjid
+  WHERE d.refclassid = 'pg_operator'::regclass AND o.oprcode IN (SELECT oid FROM impure_function))`
+
+	// queryFunctions: the volatility that pg_proc states for an aggregate is a constant, so where it is not built in the
+	// worst of the functions that it is made of counts ('i' < 's' < 'v'). A default that is more than a constant makes
+	// its function volatile. "any", anyelement, record and the like take a row.
+	queryFunctions = `
+SELECT DISTINCT p.proname::text, n.nspname::text, f.builtin,
+  CASE WHEN NOT f.builtin AND p.pronargdefaults > 0
+            AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0 THEN 'v'
+       WHEN p.prokind = 'a' AND NOT f.builtin
+       THEN (SELECT max(q.provolatile::text) FROM pg_aggregate a JOIN pg_proc q ON q.oid IN (a.aggtransfn, a.aggfinalfn,
+               a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+             WHERE a.aggfnoid = p.oid)
+       ELSE p.provolatile::text END,
+  p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 + (p.provariadic <> 0)::int
+    AND (p.proargtypes[0] IN ('"any"'::regtype, 'anyelement'::regtype, 'anynonarray'::regtype, 'anycompatible'::regtype,
+           'anycompatiblenonarray'::regtype, 'record'::regtype)
+         OR EXISTS (SELECT FROM pg_type t LEFT JOIN pg_type b ON b.oid = t.typbasetype
+                    WHERE t.oid = p.proargtypes[0] AND t.oid >= 16384 AND 'c' IN (t.typtype, b.typtype))),
+  p.prorettype = ANY ($1) OR p.proargtypes::oid[] && $1 OR coalesce(p.proallargtypes && $1, false),
+  CASE WHEN f.builtin AND p.provolatile <> 'i'
+       THEN (SELECT coalesce(string_agg(t.typname::text, ',' ORDER BY u.i), '')
+             FROM unnest(p.proargtypes) WITH ORDINALITY u(t, i) JOIN pg_type t ON t.oid = u.t)
+       ELSE '' END
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
+  LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin) f
+WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
+
+	queryOperators = `
+SELECT DISTINCT o.oprname::text, n.nspname::text, f.builtin, coalesce(p.provolatile::text, 'v'),
+  CASE WHEN f.builtin AND p.provolatile <> 'i'
+       THEN concat_ws(',', l.typname::text, r.typname::text) ELSE '' END
+FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace LEFT JOIN pg_proc p ON p.oid = o.oprcode
+  LEFT JOIN pg_type l ON l.oid = o.oprleft LEFT JOIN pg_type r ON r.oid = o.oprright,
+  LATERAL (SELECT o.oid < 16384 AND n.nspname = 'pg_catalog'
+             AND coalesce(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace, false) AS builtin) f
+WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
+
+	// queryTypes leaves out the row types of relations (a composite type of its own has relkind 'c') and the arrays of
+	// what is not built in, of which there are two for each table.
+	queryTypes = `
+SELECT t.oid, t.typname::text, n.nspname::text, t.oid < 16384 AND n.nspname = 'pg_catalog', t.typtype::text,
+  CASE WHEN t.typcategory = 'A' THEN coalesce(e.typname::text, '') ELSE '' END, coalesce(p.provolatile::text, 'v')
+FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem
+  LEFT JOIN pg_proc p ON p.oid = t.typinput
+WHERE (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
+  AND (t.typcategory <> 'A' OR t.oid < 16384)
+  AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast')`
+
+	// querySettings: what ALTER ROLE and ALTER DATABASE … SET give a new session, with what tells one row's versions apart.
+	querySettings = `
+SELECT s.setdatabase, s.setrole, s.xmin::text, s.setconfig::text
+FROM pg_db_role_setting s
+WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = $1))
+  AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = $2))
+ORDER BY 1, 2`
+)
