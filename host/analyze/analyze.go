@@ -106,15 +106,15 @@ func (a *Analyzer) await(ctx context.Context, database string) *catalog.Snapshot
 }
 
 // Unread returns the descriptor of a text that must not be read, for the given reason: opaque, and it may change anything
-// and do anything to its session.
+// and do anything to its session. Nobody knows how many statements it holds, so it counts as several.
 func Unread(reason string) *statement.Descriptor {
-	return &statement.Descriptor{Reason: reason, Writes: anything(), Untracked: true}
+	return &statement.Descriptor{Reason: reason, Writes: anything(), Untracked: true, Many: true}
 }
 
 func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descriptor {
 	refuse := func(reason string) *statement.Descriptor {
 		d := Unread(reason)
-		d.Generation = s.Generation
+		d.Generation, d.Command = s.Generation, firstWord(sql)
 		return d
 	}
 	switch {
@@ -132,7 +132,7 @@ func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descript
 		d.Comments = commentPairs(sql)
 		return d
 	}
-	d := &statement.Descriptor{Generation: s.Generation, Comments: commentPairs(sql), Many: len(tree.Stmts) > 1}
+	d := &statement.Descriptor{Generation: s.Generation, Comments: commentPairs(sql), Many: len(tree.Stmts) > 1, Parameters: parameters(sql)}
 	if len(tree.Stmts) == 0 {
 		d.Verdict, d.Reason = statement.Session, "empty statement"
 		return d

@@ -9,7 +9,7 @@
 //
 // The text is read as UTF-8 with standard_conforming_strings on. Whoever knows a session to differ must not ask, and uses
 // [Unread] instead. Values of parameters are not seen: a text parameter that spells a moment ('now') makes the answer of
-// a Read unstable, which whoever sees the value has to check with [SpellsMoment].
+// a Read unstable, which whoever sees the value has to check with [statement.SpellsMoment].
 //
 // The package must never know a session, the wire or the cache. It is the home's alone: the parser is C.
 package analyze

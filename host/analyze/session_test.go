@@ -97,7 +97,7 @@ func TestMomentsAreFoundInStrings(t *testing.T) {
 		"now": true, "NOW": true, "today 10:00": true, "[yesterday,tomorrow)": true, "{now}": true, "now1": true,
 		"": false, "snow": false, "nows": false, "todaynow": false, "2024-01-01": false, "infinity": false, "epoch": false,
 	} {
-		if got := SpellsMoment(s); got != want {
+		if got := statement.SpellsMoment(s); got != want {
 			t.Errorf("%q: got %t, want %t", s, got, want)
 		}
 	}

@@ -15,14 +15,7 @@ func normalize(text string, utility bool) string {
 	if err != nil {
 		return ""
 	}
-	parameters := 0
-	for t := range tokens(normal) {
-		if t.kind == parameter {
-			if n, err := strconv.Atoi(normal[t.start+1 : t.end]); err == nil {
-				parameters = max(parameters, n)
-			}
-		}
-	}
+	last := parameters(normal)
 	var b strings.Builder
 	b.Grow(len(normal))
 	end := 0
@@ -36,14 +29,27 @@ func normalize(text string, utility bool) string {
 		end = t.end
 		if t.kind == literal || utility && t.kind == number {
 			// The library leaves the literals of most utility statements, a password among them.
-			parameters++
+			last++
 			b.WriteByte('$')
-			b.WriteString(strconv.Itoa(parameters))
+			b.WriteString(strconv.Itoa(last))
 			continue
 		}
 		b.WriteString(normal[t.start:t.end])
 	}
 	return strings.TrimRight(b.String(), " ;")
+}
+
+// parameters returns the highest number of a parameter in a text.
+func parameters(text string) int {
+	highest := 0
+	for t := range tokens(text) {
+		if t.kind == parameter {
+			if n, err := strconv.Atoi(text[t.start+1 : t.end]); err == nil {
+				highest = max(highest, n)
+			}
+		}
+	}
+	return highest
 }
 
 // firstWord returns the first word of a text in upper case, or "".
@@ -116,30 +122,3 @@ func unescape(s string) string {
 	}
 	return s
 }
-
-// SpellsMoment reports whether a string, read as a date or time, could stand for a moment of the clock: whether one of
-// its words is now, today, tomorrow or yesterday.
-func SpellsMoment(s string) bool {
-	const longest, shortest = len("yesterday"), len("now")
-	for i := 0; i < len(s); {
-		if !isLetter(s[i]) {
-			i++
-			continue
-		}
-		start := i
-		for i < len(s) && isLetter(s[i]) {
-			i++
-		}
-		if n := i - start; n < shortest || n > longest {
-			continue
-		}
-		switch run := s[start:i]; {
-		case strings.EqualFold(run, "now"), strings.EqualFold(run, "today"),
-			strings.EqualFold(run, "tomorrow"), strings.EqualFold(run, "yesterday"):
-			return true
-		}
-	}
-	return false
-}
-
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }

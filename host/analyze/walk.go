@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/perihelion-proxy/perihelion/host/catalog"
+	"github.com/perihelion-proxy/perihelion/host/statement"
 )
 
 // walk goes through one statement's parse tree and judges all of it. Whatever message it has no rule for is a doubt, and
@@ -131,7 +132,7 @@ func (w *walk) message(m protoreflect.Message) {
 		}
 		w.children(m)
 	case *pg.A_Const:
-		if SpellsMoment(n.GetSval().GetSval()) {
+		if statement.SpellsMoment(n.GetSval().GetSval()) {
 			w.unstable("holds a text that, read as a date or time, means a moment of the clock")
 		}
 	case *pg.SQLValueFunction:

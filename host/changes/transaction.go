@@ -13,47 +13,54 @@ type Transaction struct{ pending statement.Closure }
 type Cycle struct {
 	// Writes is the union of what the statements that were sent may change, whether or not each was reached.
 	Writes statement.Closure
-	// Statements is how many statements were sent; a text of several counts as two.
-	Statements int
+	// Texts is how many texts were sent, and Many is set where one of them holds several statements.
+	Texts int
+	Many  bool
 	// Control is what the only statement does to the block; ControlMany where several statements were sent and one
 	// of them controls the transaction.
 	Control statement.Control
 	// Immediate is set where a statement may have effects that do not wait for the end of the transaction, or that
 	// a rollback does not undo (CALL, DO, a function that nobody knows).
 	Immediate bool
-	// Failed is set where an ErrorResponse was read.
-	Failed bool
+	// Failed is set where an ErrorResponse was read, Completed where the end of a statement was.
+	Failed, Completed bool
 	// Tag is the last command tag read.
 	Tag string
 	// Before and After are the transaction statuses around the cycle, as ReadyForQuery spells them.
 	Before, After byte
 }
 
-// Add counts a statement into the cycle.
+// Add counts a text into the cycle.
 func (c *Cycle) Add(d *statement.Descriptor) {
 	c.Writes = c.Writes.Union(d.Writes)
-	c.Statements++
-	if d.Many {
-		c.Statements++
-	}
-	if d.Verdict == statement.Opaque && d.Writes.Anything {
-		c.Immediate = true
-	}
+	c.Texts++
+	c.Many = c.Many || d.Many
+	c.Immediate = c.Immediate || Immediate(d)
 	switch {
-	case c.Statements == 1:
+	case c.Texts == 1:
 		c.Control = d.Control
 	case d.Control != statement.ControlNone || c.Control != statement.ControlNone:
 		c.Control = statement.ControlMany
 	}
 }
 
+// Immediate reports whether a statement may have effects that do not wait for the end of its transaction, or that its
+// own failure does not undo. A text that the parser did not understand, and that failed, was most likely not understood
+// by Postgres either: it counts only where it begins like one that may commit on its own.
+func Immediate(d *statement.Descriptor) bool {
+	if d.Verdict != statement.Opaque || !d.Writes.Anything {
+		return false
+	}
+	return d.Fingerprint != 0 || d.Command == "" || d.Command == "CALL" || d.Command == "DO"
+}
+
 // Finish takes in a cycle whose ReadyForQuery was read and returns what has become visible with it. An empty closure
 // means that nothing has.
 func (t *Transaction) Finish(c Cycle) statement.Closure {
-	single := c.Statements <= 1 && c.Control != statement.ControlMany
+	single := c.Texts <= 1 && !c.Many && c.Control != statement.ControlMany
 	outside := c.Before == wire.Idle
-	if c.Failed && single && outside && !c.Immediate {
-		// The one statement of an implicit transaction failed: Postgres undid it.
+	if c.Failed && !c.Completed && c.Texts <= 1 && outside && !c.Immediate {
+		// The first statement of an implicit transaction failed: Postgres undid it, and ran no other.
 		c.Writes = statement.Closure{}
 	}
 	t.pending = t.pending.Union(c.Writes)

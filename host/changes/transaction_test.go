@@ -11,7 +11,8 @@ var (
 	a        = &statement.Descriptor{Verdict: statement.Write, Writes: statement.Closure{Relations: []string{"public.a"}}}
 	b        = &statement.Descriptor{Verdict: statement.Write, Writes: statement.Closure{Relations: []string{"public.b"}}}
 	read     = &statement.Descriptor{Verdict: statement.Read}
-	opaque   = &statement.Descriptor{Writes: statement.Closure{Anything: true}}
+	opaque   = &statement.Descriptor{Writes: statement.Closure{Anything: true}, Command: "DO"}
+	unread   = &statement.Descriptor{Writes: statement.Closure{Anything: true}, Command: "SELEC", Many: true}
 	begin    = &statement.Descriptor{Verdict: statement.Session, Control: statement.ControlBegin}
 	commit   = &statement.Descriptor{Verdict: statement.Session, Control: statement.ControlCommit}
 	rollback = &statement.Descriptor{Verdict: statement.Session, Control: statement.ControlRollback}
@@ -75,7 +76,10 @@ func TestR9OnlyWhatIsCommittedBecomesVisible(t *testing.T) {
 		{"a script that controls transactions is visible at each end, whatever its last tag", []step{
 			one(script, "ROLLBACK", 'I', 'I', onlyA),
 		}},
-		{"a failed script may have committed on the way", []step{failing(one(script, "", 'I', 'I', onlyA))}},
+		{"a script whose first statement failed changed nothing", []step{failing(one(script, "", 'I', 'I', nothing))}},
+		{"a script that failed later may have committed on the way", []step{failing(one(script, "COMMIT", 'I', 'I', onlyA))}},
+		{"a text that nobody understood and that failed changed nothing", []step{failing(one(unread, "", 'I', 'I', nothing))}},
+		{"a text that only Postgres understood may have changed anything", []step{one(unread, "SELEC", 'I', 'I', anything)}},
 		{"a pipeline is visible at its Sync", []step{{sent: []*statement.Descriptor{a, b}, tag: "UPDATE 1", before: 'I', after: 'I', want: both}}},
 		{"a pipeline that rolls back at its end is not trusted", []step{
 			{sent: []*statement.Descriptor{begin, a, rollback}, tag: "ROLLBACK", before: 'I', after: 'I', want: onlyA},
@@ -90,7 +94,7 @@ func TestR9OnlyWhatIsCommittedBecomesVisible(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var tx Transaction
 			for i, s := range test.steps {
-				cycle := Cycle{Failed: s.failed, Tag: s.tag, Before: s.before, After: s.after}
+				cycle := Cycle{Failed: s.failed, Completed: s.tag != "", Tag: s.tag, Before: s.before, After: s.after}
 				for _, d := range s.sent {
 					cycle.Add(d)
 				}

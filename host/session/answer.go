@@ -47,7 +47,7 @@ func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 		return pipelined
 	case s.mu.status != wire.Idle:
 		return inBlock
-	case s.mu.state.private || !s.mu.state.readable():
+	case s.mu.state.private:
 		return privateState
 	case !s.Lease.Valid(now):
 		return leaseEnded
@@ -95,7 +95,7 @@ func (s *Session) planLocked(all []byte, now invalidation.Instant) bool {
 			} else {
 				statement = &s.pending
 			}
-			if statement == nil {
+			if statement == nil || !s.mu.state.reads(statement.text) {
 				return false
 			}
 			bound, haveBind, executed = m, true, false
@@ -195,8 +195,8 @@ func (s *Session) answer(now invalidation.Instant) error {
 		out = appendFacts(out, facts)
 	}
 	out = append(out, readyForQuery...)
+	s.count.hits.Add(hits) // before the client can look
 	err := s.toClient(out)
-	s.count.hits.Add(hits)
 	if cap(out) <= maxHeld {
 		s.out = out
 	}

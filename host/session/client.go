@@ -94,7 +94,7 @@ func (s *Session) control(kind byte) {
 }
 
 // unknown describes a statement of which nothing is known.
-var unknown = &statement.Descriptor{Verdict: statement.Opaque, Reason: "not analysed", Writes: statement.Closure{Anything: true}, Untracked: true}
+var unknown = &statement.Descriptor{Verdict: statement.Opaque, Reason: "not analysed", Writes: statement.Closure{Anything: true}, Untracked: true, Many: true}
 
 // confuse gives up following the replies: from now on bytes pass and nothing is answered from memory or kept.
 func (s *Session) confuse(why string) {
@@ -141,7 +141,8 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	now := invalidation.Now()
 	s.mu.Lock()
 	s.mu.unnamedKnown = false // a simple query ends the unnamed statement
-	if s.obstacleLocked(now) == none {
+	reads := s.mu.state.reads(text)
+	if reads && s.obstacleLocked(now) == none {
 		s.key = appendQueryKey(s.key[:0], &s.mu.state.prefix, text)
 		if e := s.Cache.Get(s.Cache.Hash(s.key), s.key, now); e != nil {
 			s.mu.Unlock()
@@ -156,11 +157,11 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	e := expected{kind: wire.Query, sent: now}
 	f := &fill{}
 	if s.Analysis != nil {
-		s.judge(ctx, f, string(text))
+		s.judge(ctx, f, string(text), reads)
 		e.d = f.d
 	}
 	s.mu.Lock()
-	if s.fillableLocked(f) {
+	if reads && s.fillableLocked(f) {
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
 		f.serial = s.mu.state.serial
 		e.fill = f
@@ -173,8 +174,12 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 // judge completes a fill with what the home knows of its statement: stamped first, so that whatever changes while
 // the statement is looked at lies behind the stamp (R1). It runs policies, for at most their deadline, where the
 // statement has no decision yet.
-func (s *Session) judge(ctx context.Context, f *fill, text string) {
+func (s *Session) judge(ctx context.Context, f *fill, text string, reads bool) {
 	f.stamp = s.Journal.Stamp()
+	if !reads {
+		f.d = unknown
+		return
+	}
 	f.d = s.Analysis.Describe(ctx, s.who.Database, text)
 	if f.d.Verdict == statement.Read && !f.d.Many {
 		f.decision = s.Analysis.Decide(ctx, s.who, f.d)
@@ -183,7 +188,7 @@ func (s *Session) judge(ctx context.Context, f *fill, text string) {
 
 // fillableLocked reports whether the result of a statement may be kept as far as is known before it is sent.
 func (s *Session) fillableLocked(f *fill) bool {
-	if s.mu.state.private || !s.mu.state.readable() || s.confused.Load() {
+	if s.mu.state.private || s.confused.Load() {
 		return false
 	}
 	return s.Analysis == nil || f.decision.Cache
@@ -357,19 +362,23 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) (missing []
 	missing = s.injectLocked(m.statement)
 	p := s.statementLocked(m.statement)
 	var text string
-	if p != nil && s.Analysis != nil {
-		text = string(p.text)
+	reads := false
+	if p != nil {
+		reads = s.mu.state.reads(p.text)
+		if s.Analysis != nil {
+			text = string(p.text)
+		}
 	}
 	s.mu.Unlock()
 	if p != nil && s.Analysis != nil {
-		s.judge(ctx, f, text)
+		s.judge(ctx, f, text, reads)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := portal{d: f.d}
 	// The upstream's loop may have dropped the statement meanwhile, after an error: then nothing is kept.
 	p = s.statementLocked(m.statement)
-	if whole && p != nil && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
+	if whole && p != nil && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
 		f.key = appendBindKey(nil, &s.mu.state.prefix, p.part, m.rest)
 		f.serial = s.mu.state.serial
 		b.fill = f

@@ -126,7 +126,12 @@ func (h *home) close() {
 
 // changesSchema reports whether a statement may change the catalog.
 func changesSchema(d *statement.Descriptor) bool {
-	return d.Verdict == statement.Schema || d.Verdict == statement.Opaque && d.Writes.Anything
+	if d.Verdict != statement.Opaque || !d.Writes.Anything {
+		return d.Verdict == statement.Schema
+	}
+	// Without a picture of the catalog most statements are opaque. Were each a reason to read it anew, a catalog that
+	// takes long to read would never be read.
+	return d.Generation != 0 || d.Command == "" || d.Command == "CALL" || d.Command == "DO"
 }
 
 // finish takes in the end of a cycle. It publishes what has become visible, keeps results, and returns the facts for
@@ -172,7 +177,7 @@ func (h *home) finish(ctx context.Context, status byte, following bool) (message
 // publish makes known what has become visible with the cycle; nil: nothing has.
 func (h *home) publish(status byte, following bool) *statement.WriteFact {
 	s, r := h.s, &h.s.reply
-	cycle := changes.Cycle{Failed: r.failed, Before: r.status, After: status}
+	cycle := changes.Cycle{Failed: r.failed, Completed: r.completed, Before: r.status, After: status}
 	for _, result := range r.results {
 		d := result.d
 		if d == nil {
@@ -186,7 +191,7 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 		}
 	}
 	if !following {
-		cycle = changes.Cycle{Writes: statement.Closure{Anything: true}, Statements: 2, Control: statement.ControlMany, Immediate: true, Before: r.status, After: status}
+		cycle = changes.Cycle{Writes: statement.Closure{Anything: true}, Texts: 1, Many: true, Completed: true, Control: statement.ControlMany, Immediate: true, Before: r.status, After: status}
 		h.txSchema = true
 	}
 	s.mu.Lock()
@@ -269,6 +274,8 @@ func (h *home) follow(ctx context.Context, status byte, following bool) (forget 
 	if first {
 		again, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
 		if err != nil || again != h.initial {
+			// ALTER ROLE or ALTER DATABASE … SET ran while the session started: which of the two it got is not known.
+			s.log.Warn("session's initial settings changed while it started: none of its statements is cached", "error", err)
 			h.settings.untracked = true
 		}
 	}
@@ -282,12 +289,12 @@ func (h *home) follow(ctx context.Context, status byte, following bool) (forget 
 		if d == nil {
 			d = unknown
 		}
+		if r.failed && !r.completed && !changes.Immediate(d) {
+			continue // Postgres undid it, or it was in a block that can only be rolled back
+		}
 		forget = forget || d.Untracked || d.Discard || d.Command == "DEALLOCATE" || d.Command == "DISCARD"
 		if len(d.Settings) > 0 || d.Discard || d.Control != statement.ControlNone {
 			sets++
-		}
-		if r.failed && len(r.results) == 1 && !d.Untracked {
-			continue // Postgres undid it, or it was in a block that can only be rolled back
 		}
 		changed = h.settings.apply(d, result.tag, r.status, status) || changed
 	}

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/perihelion-proxy/perihelion/host/statement"
@@ -133,7 +132,7 @@ func (m bindMessage) spellsMoment() bool {
 			}
 			format = formats[2*i : 2*i+2]
 		}
-		if (format == nil || format[1] == 0) && moment(value) {
+		if (format == nil || format[1] == 0) && statement.SpellsMoment(value) {
 			return true
 		}
 	}
@@ -151,28 +150,3 @@ func cutList(body []byte, size int) (list, rest []byte, ok bool) {
 	}
 	return body[2 : 2+n], body[2+n:], true
 }
-
-// moment reports whether one of the words that PostgreSQL's date and time input takes for a moving moment stands
-// alone in value (PostgreSQL 18, table "Special Date/Time Inputs").
-func moment(value []byte) bool {
-	for begin := 0; begin < len(value); {
-		if !isLetter(value[begin]) {
-			begin++
-			continue
-		}
-		end := begin
-		for end < len(value) && isLetter(value[end]) {
-			end++
-		}
-		word := value[begin:end]
-		for _, special := range [...]string{"now", "today", "tomorrow", "yesterday"} {
-			if len(word) == len(special) && bytes.EqualFold(word, []byte(special)) {
-				return true
-			}
-		}
-		begin = end
-	}
-	return false
-}
-
-func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

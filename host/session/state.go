@@ -57,18 +57,22 @@ func (s *state) report(name, value string) bool {
 	return true
 }
 
-// readable reports whether this node's scanners read texts as the session's backend does: string literals as the
-// standard has them, and an encoding in which no byte of a longer character looks like a quote.
-func (s *state) readable() bool {
-	if s.reported["standard_conforming_strings"] == "off" {
+// reads reports whether this node's scanners read a text as the session's backend does: string literals as the standard
+// has them, and no byte of a longer character that looks like something else.
+func (s *state) reads(text []byte) bool {
+	if s.reported["standard_conforming_strings"] != "on" {
 		return false
 	}
-	switch encoding := s.reported["client_encoding"]; {
-	case encoding == "", encoding == "UTF8", encoding == "SQL_ASCII":
-		return true
-	default:
-		return strings.HasPrefix(encoding, "LATIN") || strings.HasPrefix(encoding, "ISO_8859_") || strings.HasPrefix(encoding, "WIN12")
+	return s.reported["client_encoding"] == "UTF8" || isASCII(text)
+}
+
+func isASCII(text []byte) bool {
+	for _, c := range text {
+		if c >= 0x80 {
+			return false
+		}
 	}
+	return true
 }
 
 // settings follow what a session's statements change, at a home.

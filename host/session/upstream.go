@@ -21,8 +21,8 @@ type reply struct {
 	out []byte
 	// status is the transaction status before the cycle.
 	status byte
-	// failed and noticed are set by an ErrorResponse and a NoticeResponse.
-	failed, noticed bool
+	// failed and noticed are set by an ErrorResponse and a NoticeResponse, completed by the end of a statement.
+	failed, noticed, completed bool
 	// results are the statements that were answered, in their order; executes counts the Executes among the replies.
 	results []result
 	// teed is how much the cycle's fills hold, in bytes.
@@ -323,6 +323,7 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 	if head.kind != wire.Query && head.kind != wire.Execute {
 		return false
 	}
+	s.reply.completed = true
 	r := result{d: head.d, fill: head.fill}
 	if kind == wire.CommandComplete {
 		if tag, rest, ok := wire.CutString(m[wire.HeaderSize:]); ok && len(rest) == 0 && len(tag) <= 64 {

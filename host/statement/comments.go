@@ -72,7 +72,8 @@ func escapes(text []byte, i int) bool {
 	return i > 0 && (text[i-1] == 'e' || text[i-1] == 'E') && (i == 1 || !isIdentifier(text[i-2]))
 }
 
-// quoteEnd returns the index behind the quoted token that begins at i, or the text's length where it does not end.
+// quoteEnd returns the index behind the quoted token that begins at i, or the text's length where it does not end. A
+// string with escapes goes on in the next literal where a newline parts the two.
 func quoteEnd(text []byte, i int, backslash bool) int {
 	quote := text[i]
 	for i++; i < len(text); i++ {
@@ -81,11 +82,37 @@ func quoteEnd(text []byte, i int, backslash bool) int {
 			i++
 		case text[i] == quote && i+1 < len(text) && text[i+1] == quote:
 			i++
+		case text[i] == quote && backslash:
+			next, ok := continuation(text, i+1)
+			if !ok {
+				return i + 1
+			}
+			i = next
 		case text[i] == quote:
 			return i + 1
 		}
 	}
 	return len(text)
+}
+
+// continuation returns where the quote stands that continues the literal which ended before i: behind white space with
+// a newline in it, and line comments.
+func continuation(text []byte, i int) (int, bool) {
+	newline := false
+	for ; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\n' || c == '\r':
+			newline = true
+		case isSpace(c):
+		case c == '-' && i+1 < len(text) && text[i+1] == '-':
+			i = lineEnd(text, i) - 1
+		case c == '\'':
+			return i, newline
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
 }
 
 // dollarEnd returns the index behind the dollar-quoted string that begins at i; i+1 where none begins there.

@@ -18,6 +18,8 @@ func TestStripComments(t *testing.T) {
 		{"keeps it in a dollar quote", "select $x$ -- $y$ /* $x$, $1 -- z", "select $x$ -- $y$ /* $x$, $1"},
 		{"does not take a parameter for a dollar quote", "select $1/**/+$2", "select $1 +$2"},
 		{"follows backslashes in an E string", `select E'\'--' --x`, `select E'\'--'`},
+		{"follows backslashes into the literal that continues an E string", "E'a'\n'\\'--x' --y", "E'a'\n'\\'--x'"},
+		{"does not take the next literal on the line for its continuation", "E'a' '\\' --x", "E'a' '\\'"},
 		{"does not follow them in a plain string", `select '\' --'x`, `select '\'`},
 		{"follows doubled quotes", "select 'it''s --' --x", "select 'it''s --'"},
 		{"does not take an identifier's e for an escape string", `select name'\' --x`, `select name'\'`},
