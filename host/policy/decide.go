@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/runtime/abi"
+	"github.com/perihelion-proxy/perihelion/runtime/engine"
+)
+
+// Query is what a decision is asked for.
+type Query struct {
+	Tenant, Database, User string
+	// Application is the session's application_name.
+	Application string
+	Statement   *statement.Descriptor
+}
+
+// LevelBounded is the coherence level of every decision of this version.
+const LevelBounded = "bounded"
+
+// Decision is what the policies make of a statement.
+type Decision struct {
+	Cache bool
+	TTL   time.Duration
+	// Reason says why; at most 256 bytes.
+	Reason string
+	// Policy names the policy that had the last word. Empty: none changed the defaults.
+	Policy string
+	// Level is the coherence level.
+	Level string
+	// Generation is the one that decided.
+	Generation uint64
+}
+
+// Decide returns what the generation in charge makes of a statement. It is remembered; the first time runs the
+// policies that match, each for at most its deadline. A policy that fails, or is switched off, makes the statement
+// bypass the cache.
+func (s *Set) Decide(ctx context.Context, q Query) Decision {
+	for {
+		g := s.current.Load()
+		d, err := s.decideIn(ctx, g, q)
+		if errors.Is(err, engine.ErrClosed) && s.current.Load() != g {
+			continue // replaced under our hands
+		}
+		if err != nil {
+			return Decision{Reason: "policy failed: " + err.Error(), Policy: d.Policy, Level: LevelBounded, Generation: g.number}
+		}
+		return d
+	}
+}
+
+func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, error) {
+	d := Decision{Level: LevelBounded, Generation: g.number}
+	switch q.Statement.Verdict {
+	case statement.Read:
+		d.Cache, d.TTL, d.Reason = s.options.DefaultTTL > 0, s.options.DefaultTTL, "no policy says otherwise"
+		if !d.Cache {
+			d.Reason = "default_ttl is 0"
+		}
+	case statement.Unstable:
+		d.Reason = "its answer can change without a write"
+	default:
+		// No policy ever sees what is not a read.
+		d.Reason = "only reads are cached"
+		return d, nil
+	}
+	if len(g.policies) == 0 {
+		return d, nil
+	}
+	key := keyOf(q)
+	if known, ok := g.memo.get(key); ok {
+		return known, nil
+	}
+	for _, p := range g.policies {
+		if !p.manifest.match.matches(q.Tenant, q.Database) {
+			continue
+		}
+		if p.off.Load() {
+			return Decision{Reason: "policy is switched off after repeated failures", Policy: p.name, Level: LevelBounded, Generation: g.number}, nil
+		}
+		c := call{query: q, defaultTTL: s.options.DefaultTTL, writeRate: s.options.WriteRate, decision: d}
+		began := time.Now()
+		err := p.module.Decide(ctx, q.Tenant, &c)
+		if s.options.OnCall != nil && !errors.Is(err, engine.ErrClosed) {
+			s.options.OnCall(p.name, "decide", time.Since(began), err != nil)
+		}
+		if err != nil {
+			s.failed(ctx, p, err)
+			return Decision{Policy: p.name}, err
+		}
+		p.failures.Store(0)
+		if c.decision != d {
+			c.decision.Policy = p.name
+			if c.decision.Reason == d.Reason {
+				c.decision.Reason = "policy says so"
+			}
+		}
+		d = c.decision
+	}
+	if q.Statement.Verdict != statement.Read {
+		// Caching what changes without a write needs the level eventual, which this version does not have.
+		d.Cache = false
+	}
+	g.memo.put(key, d)
+	return d, nil
+}
+
+// failed counts a failure of a policy.
+func (s *Set) failed(ctx context.Context, p *policy, err error) {
+	var f *engine.Failure
+	if !errors.As(err, &f) || ctx.Err() != nil {
+		return // the caller went away, or the policy did
+	}
+	s.logger.Warn("policy failed: the statement bypasses the cache", "policy", p.name, "hook", f.Hook, "reason", f.Reason)
+	if p.failures.Add(1) >= int64(s.options.MaxFailures) {
+		s.switchOff(p)
+	}
+}
+
+// call is one call of decide, as the guest sees it. It implements [engine.Call].
+type call struct {
+	query      Query
+	defaultTTL time.Duration
+	writeRate  func(database, relation string) int64
+	decision   Decision
+}
+
+func (c *call) Int(field abi.Field, index int) (int64, bool) {
+	d := c.query.Statement
+	switch field {
+	case abi.FieldRelationRows:
+		if index >= len(d.RelationRows) || d.RelationRows[index] < 0 {
+			return 0, false
+		}
+		return d.RelationRows[index], true
+	case abi.FieldRelationWrites:
+		if index >= len(d.Relations) || c.writeRate == nil {
+			return 0, false
+		}
+		return c.writeRate(c.query.Database, d.Relations[index]), true
+	case abi.FieldFingerprint, abi.FieldVerdict, abi.FieldDefaultTTLMS, abi.FieldParamCount:
+		if index != 0 {
+			return 0, false
+		}
+	}
+	switch field {
+	case abi.FieldFingerprint:
+		return int64(d.Fingerprint), true
+	case abi.FieldVerdict:
+		if d.Verdict == statement.Unstable {
+			return int64(abi.VerdictUnstable), true
+		}
+		return int64(abi.VerdictRead), true
+	case abi.FieldDefaultTTLMS:
+		return c.defaultTTL.Milliseconds(), true
+	case abi.FieldParamCount:
+		return int64(d.Parameters), true
+	}
+	return 0, false
+}
+
+func (c *call) Bytes(field abi.Field, index int) (string, abi.Result) {
+	if list, ok := c.list(field); ok {
+		if index >= len(list) {
+			return "", abi.ResultNoIndex
+		}
+		return list[index], 0
+	}
+	var text string
+	switch field {
+	case abi.FieldSQL:
+		text = c.query.Statement.Normalized
+	case abi.FieldCommand:
+		text = c.query.Statement.Command
+	case abi.FieldTenant:
+		text = c.query.Tenant
+	case abi.FieldDatabase:
+		text = c.query.Database
+	case abi.FieldUser:
+		text = c.query.User
+	case abi.FieldApplication:
+		text = c.query.Application
+	default:
+		return "", abi.ResultUnknown
+	}
+	if index != 0 {
+		return "", abi.ResultNoIndex
+	}
+	return text, 0
+}
+
+func (c *call) list(field abi.Field) ([]string, bool) {
+	switch field {
+	case abi.FieldRelation:
+		return c.query.Statement.Relations, true
+	case abi.FieldComment:
+		return c.query.Statement.Comments, true
+	case abi.FieldFunction:
+		return c.query.Statement.Functions, true
+	}
+	return nil, false
+}
+
+func (c *call) Count(field abi.Field) int32 {
+	if field == abi.FieldRelationRows || field == abi.FieldRelationWrites {
+		return int32(len(c.query.Statement.Relations))
+	}
+	list, ok := c.list(field)
+	if !ok {
+		return int32(abi.ResultUnknown)
+	}
+	return int32(len(list))
+}
+
+func (c *call) Decided(decision abi.Decision) (int64, bool) {
+	switch decision {
+	case abi.DecisionCache:
+		if c.decision.Cache {
+			return 1, true
+		}
+		return 0, true
+	case abi.DecisionTTLMS:
+		return c.decision.TTL.Milliseconds(), true
+	}
+	return 0, false
+}
+
+func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
+	switch decision {
+	case abi.DecisionCache:
+		if value < abi.MinCache || value > abi.MaxCache {
+			return abi.ResultRefused
+		}
+		c.decision.Cache = value == 1
+	case abi.DecisionTTLMS:
+		if value < abi.MinTTLMS || value > abi.MaxTTLMS {
+			return abi.ResultRefused
+		}
+		c.decision.TTL = time.Duration(value) * time.Millisecond
+	default:
+		return abi.ResultUnknown
+	}
+	return 0
+}
+
+func (c *call) SetBytes(decision abi.Decision, value string) abi.Result {
+	if decision != abi.DecisionReason {
+		return abi.ResultUnknown
+	}
+	if len(value) > abi.MaxReason {
+		return abi.ResultRefused
+	}
+	c.decision.Reason = clean(value)
+	return 0
+}

@@ -1,0 +1,213 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/runtime/engine"
+)
+
+// Options are what a [Set] is made from.
+type Options struct {
+	// Folder holds NAME.wasm and NAME.yaml. Empty: there are no policies, and every read is kept for DefaultTTL.
+	Folder string
+	// DefaultTTL is how long a result is kept where no policy says so.
+	DefaultTTL time.Duration
+	// CompilationCache keeps compiled modules between starts; empty: they are compiled at each.
+	CompilationCache string
+	// MaxFailures is how many failures in a row switch a policy off; 0: 5.
+	MaxFailures int
+	Logger      *slog.Logger
+	// WriteRate returns how often an hour a relation of a database is written, a moving average. It may be nil.
+	WriteRate func(database, relation string) int64
+	// OnSwap is called after each change of what is in charge, from one goroutine at a time: decisions made before it
+	// are void. It may be nil.
+	OnSwap func(generation uint64)
+	// OnCall is told of each call of a policy. It may be nil.
+	OnCall func(policy, hook string, took time.Duration, failed bool)
+	// OnScan is called after each look at the folder, for tests. It may be nil.
+	OnScan func()
+}
+
+// Set is the policies of a node. Decide and List are safe for concurrent use at any time after Open.
+type Set struct {
+	options Options
+	logger  *slog.Logger
+	engine  *engine.Engine
+	current atomic.Pointer[generation]
+
+	mu struct {
+		sync.Mutex // held while the folder is looked at and a generation is swapped in
+		refusals   map[string]refusal
+		seen       map[string]signature
+		closed     bool
+	}
+}
+
+// generation is the policies that are in charge together, in the order in which they run.
+type generation struct {
+	number   uint64
+	policies []*policy
+	memo     *memo
+}
+
+// policy is a loaded module. It belongs to every generation that it was in charge in.
+type policy struct {
+	name     string
+	digest   string // of the module, and with the configuration's it is the policy's identity
+	identity string
+	manifest manifest
+	module   *engine.Module
+	loadedAt time.Time
+	// loadedIn is the generation that it came with.
+	loadedIn uint64
+	failures atomic.Int64
+	off      atomic.Bool
+}
+
+// refusal is a file that could not be loaded.
+type refusal struct {
+	identity string
+	reason   string
+	at       time.Time
+}
+
+// Status describes one policy of the folder.
+type Status struct {
+	Name string
+	// State is "active", "off" for one that failed too often, or "refused" for a file of which no version is in charge.
+	State      string
+	Generation uint64
+	// Digest is the SHA-256 of the module in charge, in hexadecimal.
+	Digest   string
+	LoadedAt time.Time
+	Priority int
+	// Error says why the newest version of the file is not in charge, or why the policy is off.
+	Error string
+}
+
+// New makes a set without policies.
+func New(o Options) *Set {
+	if o.MaxFailures <= 0 {
+		o.MaxFailures = 5
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Set{options: o, logger: o.Logger}
+	s.mu.refusals = map[string]refusal{}
+	s.mu.seen = map[string]signature{}
+	s.current.Store(&generation{number: 1, memo: newMemo()})
+	return s
+}
+
+// Open loads the folder. Unlike a change later on, a file that cannot be loaded is an error: nothing is there yet that
+// could stay in charge, and caching what a policy may forbid is not the safe way.
+func (s *Set) Open(ctx context.Context) error {
+	if s.options.Folder == "" {
+		return nil
+	}
+	var err error
+	if s.engine, err = engine.New(engine.Options{CacheDir: s.options.CompilationCache}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.scanLocked(ctx, true); err != nil {
+		return err
+	}
+	var refused []error
+	for name, r := range s.mu.refusals {
+		refused = append(refused, fmt.Errorf("policy %s: %s", name, r.reason))
+	}
+	slices.SortFunc(refused, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(refused...)
+}
+
+// Generation returns the number of the generation in charge.
+func (s *Set) Generation() uint64 { return s.current.Load().number }
+
+// List returns the policies in the order in which they run, then what was refused.
+func (s *Set) List() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Status
+	g := s.current.Load()
+	for _, p := range g.policies {
+		one := Status{Name: p.name, State: "active", Generation: p.loadedIn, Digest: p.digest, LoadedAt: p.loadedAt, Priority: p.manifest.priority}
+		if p.off.Load() {
+			one.State, one.Error = "off", fmt.Sprintf("failed %d times in a row; replace its file", s.options.MaxFailures)
+		}
+		if r, ok := s.mu.refusals[p.name]; ok {
+			one.Error = "the file's newest version was refused: " + r.reason
+		}
+		all = append(all, one)
+	}
+	for name, r := range s.mu.refusals {
+		if !slices.ContainsFunc(g.policies, func(p *policy) bool { return p.name == name }) {
+			all = append(all, Status{Name: name, State: "refused", Error: r.reason, LoadedAt: r.at})
+		}
+	}
+	return all
+}
+
+// swapLocked puts a new generation in charge.
+func (s *Set) swapLocked(policies []*policy) {
+	slices.SortFunc(policies, func(a, b *policy) int {
+		if a.manifest.priority != b.manifest.priority {
+			return a.manifest.priority - b.manifest.priority
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	g := &generation{number: s.current.Load().number + 1, policies: policies, memo: newMemo()}
+	for _, p := range policies {
+		if p.loadedIn == 0 {
+			p.loadedIn = g.number
+		}
+	}
+	s.current.Store(g)
+	if s.options.OnSwap != nil {
+		s.options.OnSwap(g.number)
+	}
+}
+
+// switchOff takes a policy out of use that failed too often. What it decided before is void.
+func (s *Set) switchOff(p *policy) {
+	if p.off.Swap(true) {
+		return
+	}
+	s.logger.Error("policy is switched off: it failed too often in a row; its statements bypass the cache until its file is replaced", "policy", p.name, "failures", s.options.MaxFailures)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.current.Load(); slices.Contains(g.policies, p) {
+		s.swapLocked(slices.Clone(g.policies))
+	}
+}
+
+// Close ends every policy, and returns after the last call. Decide must not be called any more, nor Run be running.
+func (s *Set) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return nil
+	}
+	s.mu.closed = true
+	ctx := context.Background()
+	g := s.current.Load()
+	s.current.Store(&generation{number: g.number + 1, memo: newMemo()})
+	var errs []error
+	for _, p := range g.policies {
+		errs = append(errs, p.module.Close(ctx))
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close(ctx))
+	}
+	return errors.Join(errs...)
+}

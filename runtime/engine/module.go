@@ -1,0 +1,286 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// The exports that are called.
+const (
+	initialize    = "_initialize"
+	hookConfigure = "configure"
+	hookDecide    = "decide"
+)
+
+const (
+	// maxInstances is how many instances of a module one tenant may have; further callers wait.
+	maxInstances = 2
+	// maxPools is how many tenants have instances of a module at a time; one more gives back the idle ones of others.
+	maxPools = 64
+)
+
+// Module is a loaded policy. It is safe for concurrent use.
+type Module struct {
+	engine   *Engine
+	options  ModuleOptions
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	limiter  limiter
+
+	mu struct {
+		sync.Mutex
+		pools map[string]*pool
+		// calls are under way; done is closed when the module is closed and the last has ended.
+		calls   int
+		closing bool
+		closed  error
+		done    chan struct{}
+	}
+}
+
+// pool is the instances of one tenant.
+type pool struct {
+	module *Module
+	tenant string
+	// slots bounds the instances in use; idle are those that are not.
+	slots chan struct{}
+	mu    sync.Mutex
+	idle  []*instance
+	users int // guarded by Module.mu
+}
+
+// instance is one guest. It has one caller at a time.
+type instance struct {
+	module  *Module
+	guest   api.Module
+	decide  api.Function
+	random  *rand.ChaCha8
+	current Call
+	hook    string
+}
+
+// Decide calls the module's decide for a tenant. call answers the guest's questions and takes its decisions, in this
+// goroutine. An error is [ErrClosed], the context's, or a [*Failure]; the decisions that were stated before a failure
+// are not to be used.
+func (m *Module) Decide(ctx context.Context, tenant string, call Call) error {
+	p, err := m.enter(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	defer m.leave(p)
+	one, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	err = one.run(ctx, hookDecide, one.decide, call)
+	p.put(ctx, one, err == nil)
+	return err
+}
+
+// enter counts a call in, and returns the tenant's pool.
+func (m *Module) enter(ctx context.Context, tenant string) (*pool, error) {
+	m.mu.Lock()
+	p := m.mu.pools[tenant]
+	var crowd []*pool
+	if m.mu.closing {
+		m.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if p == nil {
+		if len(m.mu.pools) >= maxPools {
+			for name, other := range m.mu.pools {
+				if other.users == 0 {
+					crowd = append(crowd, other)
+					delete(m.mu.pools, name)
+				}
+			}
+		}
+		p = &pool{module: m, tenant: tenant, slots: make(chan struct{}, maxInstances)}
+		m.mu.pools[tenant] = p
+	}
+	p.users++
+	m.mu.calls++
+	m.mu.Unlock()
+	for _, other := range crowd {
+		other.empty(ctx)
+	}
+	return p, nil
+}
+
+// leave counts a call out. The last one of a closed module closes what is left.
+func (m *Module) leave(p *pool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.users--
+	m.mu.calls--
+	if m.mu.closing && m.mu.calls == 0 {
+		close(m.mu.done)
+	}
+}
+
+// Close takes no more calls, waits until those under way have ended, and gives everything back. It may be called twice.
+func (m *Module) Close(ctx context.Context) error {
+	m.mu.Lock()
+	first := !m.mu.closing
+	if first {
+		m.mu.closing, m.mu.done = true, make(chan struct{})
+		if m.mu.calls == 0 {
+			close(m.mu.done)
+		}
+	}
+	done := m.mu.done
+	m.mu.Unlock()
+	<-done
+	if !first {
+		return nil
+	}
+	// Closes all instances and the compiled code.
+	if err := m.runtime.Close(ctx); err != nil {
+		return fmt.Errorf("close policy module: %w", err)
+	}
+	return nil
+}
+
+// take returns an instance for one call, a new one where none is idle.
+func (p *pool) take(ctx context.Context) (*instance, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	p.mu.Lock()
+	var one *instance
+	if n := len(p.idle); n > 0 {
+		one = p.idle[n-1]
+		p.idle = p.idle[:n-1]
+	}
+	p.mu.Unlock()
+	if one != nil {
+		return one, nil
+	}
+	one, err := p.module.instantiate(ctx, p.tenant)
+	if err != nil {
+		<-p.slots
+		return nil, err
+	}
+	return one, nil
+}
+
+// put gives an instance back after a call; one that failed is thrown away.
+func (p *pool) put(ctx context.Context, one *instance, sound bool) {
+	if sound {
+		p.mu.Lock()
+		p.idle = append(p.idle, one)
+		p.mu.Unlock()
+	} else {
+		one.close(ctx)
+	}
+	<-p.slots
+}
+
+func (p *pool) empty(ctx context.Context) {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, one := range idle {
+		one.close(ctx)
+	}
+}
+
+// instantiate makes an instance, and lets it initialise and configure itself.
+func (m *Module) instantiate(ctx context.Context, tenant string) (_ *instance, err error) {
+	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: initialize}
+	ctx, stop := context.WithTimeoutCause(ctx, m.engine.options.StartTimeout, errSlow)
+	defer stop()
+	// Without a name, so that there may be several.
+	one.guest, err = m.runtime.InstantiateModule(context.WithValue(ctx, instanceKey{}, one), m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return nil, one.explain(ctx, err)
+	}
+	defer func() {
+		if err != nil {
+			one.close(ctx)
+		}
+	}()
+	if f := one.guest.ExportedFunction(initialize); f != nil {
+		if err := one.run(ctx, initialize, f, nil); err != nil {
+			return nil, err
+		}
+	}
+	if f := one.guest.ExportedFunction(hookConfigure); f != nil {
+		if err := one.run(ctx, hookConfigure, f, nil); err != nil {
+			return nil, err
+		}
+	}
+	one.decide = one.guest.ExportedFunction(hookDecide)
+	return one, nil
+}
+
+var errSlow = errors.New("policy call took too long")
+
+// run calls one export. After an error the instance must not be used again.
+func (i *instance) run(ctx context.Context, hook string, f api.Function, call Call) (err error) {
+	timeout := i.module.engine.options.CallTimeout
+	if hook != hookDecide {
+		timeout = i.module.engine.options.StartTimeout
+	}
+	ctx, stop := context.WithTimeoutCause(context.WithValue(ctx, instanceKey{}, i), timeout, errSlow)
+	defer stop()
+	i.current, i.hook = call, hook
+	defer func() {
+		i.current = nil
+		if p := recover(); p != nil {
+			// wazero turns what happens in a guest into errors; what comes here is a bug of a host function. It ends this
+			// call, not the node.
+			err = failure(hook, "host function panicked: %v", p)
+		}
+	}()
+	results, err := f.Call(ctx)
+	if err != nil {
+		return i.explain(ctx, err)
+	}
+	if len(results) == 1 && int32(results[0]) != 0 {
+		return failure(hook, "returned %d", int32(results[0]))
+	}
+	return nil
+}
+
+// explain turns an error of wazero into a failure.
+func (i *instance) explain(ctx context.Context, err error) error {
+	var exit *sys.ExitError
+	switch {
+	case errors.Is(context.Cause(ctx), errSlow):
+		return failure(i.hook, "took too long")
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &exit):
+		return failure(i.hook, "exited with %d", exit.ExitCode())
+	}
+	return failure(i.hook, "%v", err)
+}
+
+func (i *instance) close(ctx context.Context) {
+	if i.guest != nil {
+		_ = i.guest.Close(context.WithoutCancel(ctx)) // always nil: there are no files to close
+	}
+}
+
+// seeded returns the randomness of one tenant's instances.
+func seeded(seed uint64, tenant string) *rand.ChaCha8 {
+	h := fnv.New128a()
+	h.Write([]byte(tenant)) // never fails
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	copy(key[8:], h.Sum(nil))
+	return rand.NewChaCha8(key)
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/perihelion-proxy/perihelion/runtime/abi"
+)
+
+const (
+	// DefaultMemory is the memory cap of an instance, in bytes.
+	DefaultMemory = 16 << 20
+	// MaxMemory is the largest cap that can be set, in bytes.
+	MaxMemory = 256 << 20
+	pageSize  = 64 << 10
+)
+
+// Options configure an [Engine]. The zero value of each stands for its default.
+type Options struct {
+	// CacheDir keeps compiled modules between processes. It is made with mode 0700, and refused where others may write
+	// to it: it holds native code. Empty: they are kept in memory.
+	CacheDir string
+	// CallTimeout bounds one call of decide; 0: 50 ms. StartTimeout bounds the start of an instance with its configure;
+	// 0: 5 s.
+	CallTimeout, StartTimeout time.Duration
+	// Now is the clock that guests see; nil: the wall clock.
+	Now func() time.Time
+}
+
+// Engine compiles modules. It is safe for concurrent use.
+type Engine struct {
+	options Options
+	cache   wazero.CompilationCache
+}
+
+// New returns an engine. Its cache folder is made where it is not there.
+func New(o Options) (*Engine, error) {
+	if o.CallTimeout <= 0 {
+		o.CallTimeout = 50 * time.Millisecond
+	}
+	if o.StartTimeout <= 0 {
+		o.StartTimeout = 5 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	e := &Engine{options: o}
+	if o.CacheDir == "" {
+		e.cache = wazero.NewCompilationCache()
+		return e, nil
+	}
+	if err := ownFolder(o.CacheDir); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
+		return nil, fmt.Errorf("open the folder for compiled modules: %w", err)
+	}
+	return e, nil
+}
+
+// ownFolder makes a folder that nobody else may write to, or checks that it is one.
+func ownFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder for compiled modules: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at the folder for compiled modules: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("folder for compiled modules %s may be written to by others (mode %o): it holds native code; chmod 700 it", dir, info.Mode().Perm())
+	}
+	return nil
+}
+
+// Close gives back what the engine holds. Its modules must be closed before.
+func (e *Engine) Close(ctx context.Context) error {
+	if err := e.cache.Close(ctx); err != nil {
+		return fmt.Errorf("close the compilation cache: %w", err)
+	}
+	return nil
+}
+
+// ModuleOptions are what one module is loaded with.
+type ModuleOptions struct {
+	// Config is handed to the module by the function config; at most 64 KiB.
+	Config []byte
+	// Memory caps an instance's memory, in bytes; 0: [DefaultMemory]. It is rounded down to whole pages of 64 KiB.
+	Memory int
+	// Seed makes the randomness that the guest gets; with the tenant's name it is the same for each run.
+	Seed uint64
+	// Log gets the guest's log lines, at most 1 KiB each and a few a second. level is the guest's, see [abi.Level]; it may
+	// be any number. dropped is how many lines were dropped before this one. Nil: nobody does.
+	Log func(level int, message string, dropped int)
+}
+
+// Load compiles a module, checks what it imports and exports, and makes one instance, whose configure it calls. What
+// fails of this is a [*RefusedError]. It takes as long as it takes: up to seconds for a module of a few megabytes.
+func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Module, err error) {
+	switch {
+	case len(wasm) > abi.MaxModule:
+		return nil, refused("module has %d bytes, at most %d are allowed", len(wasm), abi.MaxModule)
+	case len(o.Config) > abi.MaxConfig:
+		return nil, refused("configuration has %d bytes as JSON, at most %d are allowed", len(o.Config), abi.MaxConfig)
+	case o.Memory < 0 || o.Memory > MaxMemory:
+		return nil, refused("memory of %d bytes is asked for, at most %d are allowed", o.Memory, MaxMemory)
+	case o.Memory == 0:
+		o.Memory = DefaultMemory
+	}
+	pages := uint32(o.Memory / pageSize)
+	if pages == 0 {
+		return nil, refused("memory of %d bytes is less than a page of %d", o.Memory, pageSize)
+	}
+	config := wazero.NewRuntimeConfig().WithCompilationCache(e.cache).WithMemoryLimitPages(pages).WithCloseOnContextDone(true)
+	m := &Module{engine: e, options: o, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	m.mu.pools = map[string]*pool{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
+		return nil, refused("module does not compile: %v", err)
+	}
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	if err := m.provide(ctx); err != nil {
+		return nil, fmt.Errorf("provide the host's functions: %w", err)
+	}
+	p, err := m.enter(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer m.leave(p)
+	one, err := p.take(ctx)
+	if err != nil {
+		var f *Failure
+		if errors.As(err, &f) {
+			return nil, refused("module does not start: %v", f)
+		}
+		return nil, err
+	}
+	p.put(ctx, one, true)
+	return m, nil
+}
+
+// check looks at what a module imports and exports.
+func (m *Module) check() error {
+	var foreign []string
+	for _, f := range m.compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		if !known(module, name) {
+			foreign = append(foreign, module+"."+name)
+		}
+	}
+	if len(foreign) > 0 {
+		slices.Sort(foreign)
+		return refused("module imports what no policy may: %s", strings.Join(slices.Compact(foreign), ", "))
+	}
+	if len(m.compiled.ImportedMemories()) > 0 {
+		return refused("module imports a memory; it must export its own")
+	}
+	if _, ok := m.compiled.ExportedMemories()["memory"]; !ok {
+		return refused("module does not export its memory as \"memory\"")
+	}
+	exports := m.compiled.ExportedFunctions()
+	for _, hook := range []struct {
+		name     string
+		results  []api.ValueType
+		required bool
+	}{
+		{initialize, nil, false},
+		{hookConfigure, []api.ValueType{api.ValueTypeI32}, false},
+		{hookDecide, []api.ValueType{api.ValueTypeI32}, true},
+	} {
+		f, ok := exports[hook.name]
+		if !ok {
+			if hook.required {
+				return refused("module does not export the function %s", hook.name)
+			}
+			continue
+		}
+		if len(f.ParamTypes()) != 0 || !slices.Equal(f.ResultTypes(), hook.results) {
+			return refused("module exports %s with another type than () -> %s", hook.name, valueTypes(hook.results))
+		}
+	}
+	return nil
+}
+
+func valueTypes(types []api.ValueType) string {
+	var names []string
+	for _, t := range types {
+		names = append(names, api.ValueTypeName(t))
+	}
+	return "(" + strings.Join(names, " ") + ")"
+}
