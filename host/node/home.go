@@ -1,0 +1,216 @@
+//go:build cgo
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/analyze"
+	"github.com/perihelion-proxy/perihelion/host/api"
+	"github.com/perihelion-proxy/perihelion/host/catalog"
+	"github.com/perihelion-proxy/perihelion/host/changes"
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/policy"
+	"github.com/perihelion-proxy/perihelion/host/registry"
+	"github.com/perihelion-proxy/perihelion/host/session"
+	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/upstream"
+)
+
+// home is the role of a node next to Postgres. It is its sessions' analysis and journal.
+type home struct {
+	node     *Node
+	postgres *upstream.Postgres
+	log      *invalidation.Log
+	registry *registry.Registry
+	catalog  *catalog.Catalog
+	analyzer *analyze.Analyzer
+	policies *policy.Set
+	rates    changes.Rates
+
+	// catalogError is why the last look at the catalog failed; nil: it did not.
+	catalogError atomic.Pointer[error]
+	databases    sync.Map // name to struct{}: those that sessions were opened in
+}
+
+func newHome(n *Node) (role, error) {
+	cfg := n.config
+	postgres, err := upstream.Open(cfg.Upstream.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("reach Postgres (upstream): %w", err)
+	}
+	h := &home{node: n, postgres: postgres, log: invalidation.NewLog()}
+	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Logger: n.logger})
+	h.catalog = catalog.New(catalog.Options{Config: postgres.Control(), Logger: n.logger})
+	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger})
+	h.policies = policy.New(policy.Options{
+		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, CompilationCache: cfg.Policies.CacheDir,
+		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
+		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
+	})
+	n.lease.Forever()
+	return h, nil
+}
+
+func (h *home) fill(s *session.Shared) {
+	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
+	s.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return h.postgres.Dial(ctx) }
+}
+
+func (h *home) open(ctx context.Context) error {
+	if err := h.policies.Open(ctx); err != nil {
+		return fmt.Errorf("open policies (policies.folder): %w", err)
+	}
+	return nil
+}
+
+func (h *home) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { h.watchPostgres(ctx) })
+	defer wg.Wait()
+	if err := h.policies.Run(ctx); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("watch policies: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func (h *home) disconnect() { h.registry.Close() }
+
+func (h *home) close() error {
+	h.registry.Close()
+	h.catalog.Close()
+	return h.policies.Close()
+}
+
+// policiesSwapped voids all that was decided by other policies, here and at every edge.
+func (h *home) policiesSwapped(uint64) { h.log.Append("", nil) }
+
+// Describe implements [session.Analysis].
+func (h *home) Describe(ctx context.Context, database, sql string) *statement.Descriptor {
+	return h.analyzer.Describe(ctx, database, sql)
+}
+
+// Generation implements [session.Analysis].
+func (h *home) Generation(database string) uint64 {
+	if snapshot := h.catalog.Peek(database); snapshot != nil {
+		return snapshot.Generation
+	}
+	return 0
+}
+
+// Decide implements [session.Analysis].
+func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.Descriptor) session.Decision {
+	decision := h.decide(ctx, who, d)
+	return session.Decision{Cache: decision.Cache, TTL: decision.TTL, Reason: decision.Reason}
+}
+
+func (h *home) decide(ctx context.Context, who session.Identity, d *statement.Descriptor) policy.Decision {
+	return h.policies.Decide(ctx, policy.Query{Tenant: who.Tenant, Database: who.Database, User: who.User, Application: who.Application, Statement: d})
+}
+
+// InitialState implements [session.Analysis].
+func (h *home) InitialState(ctx context.Context, database, user string) (string, error) {
+	h.databases.LoadOrStore(database, struct{}{})
+	digest, err := h.catalog.SettingsDigest(ctx, database, user)
+	h.noteCatalog(err)
+	return digest, err
+}
+
+func (h *home) noteCatalog(err error) {
+	if err == nil {
+		h.catalogError.Store(nil)
+		return
+	}
+	h.catalogError.Store(&err)
+}
+
+// Epoch implements [session.Journal].
+func (h *home) Epoch() string { return h.log.Epoch() }
+
+// Stamp implements [session.Journal].
+func (h *home) Stamp() invalidation.Version { return h.log.Stamp() }
+
+// Publish implements [session.Journal]. The catalog's picture goes before the event: whoever reads a stamp behind the
+// event describes with the next picture.
+func (h *home) Publish(database string, changed statement.Closure, schema bool) invalidation.Version {
+	if schema {
+		if changed.Cluster {
+			h.catalog.RefreshAll()
+		} else {
+			h.catalog.Refresh(database)
+		}
+	}
+	switch {
+	case changed.Cluster:
+		return h.log.Append("", nil)
+	case changed.Anything:
+		return h.log.Append(database, nil)
+	}
+	h.rates.Count(database, changed.Relations, time.Now())
+	return h.log.Append(database, changed.Relations)
+}
+
+func (h *home) home() *api.Home {
+	return &api.Home{
+		Edges: h.registry, Draining: h.node.sessionsDraining, Append: h.log.Append,
+		Wire: func(_ context.Context, conn net.Conn, info api.WireInfo) {
+			from := info.ClientAddr
+			if from == "" {
+				from = info.Remote
+			}
+			h.node.sessions.start(conn, from+" through "+info.EdgeID, true)
+		},
+		Databases: func() []string {
+			var names []string
+			h.databases.Range(func(name, _ any) bool {
+				names = append(names, name.(string))
+				return true
+			})
+			slices.Sort(names)
+			return names
+		},
+		Explain: h.explain, Policies: h.listPolicies,
+	}
+}
+
+func (h *home) explain(ctx context.Context, r api.ExplainRequest) (api.Explanation, error) {
+	who := session.Identity{Tenant: "default", Database: r.Database, User: r.User}
+	d := h.analyzer.Describe(ctx, r.Database, r.SQL)
+	if d.Verdict == statement.Read && d.Many {
+		d = &statement.Descriptor{Fingerprint: d.Fingerprint, Verdict: statement.Opaque, Reason: "holds several statements", Relations: d.Relations}
+	}
+	decision := h.decide(ctx, who, d)
+	return api.Explanation{
+		Fingerprint: d.Fingerprint, Verdict: d.Verdict, Reason: d.Reason, Relations: d.Relations,
+		Decision: api.Decision{Cache: decision.Cache, TTL: decision.TTL, Level: decision.Level, Reason: decision.Reason, Policy: decision.Policy},
+	}, nil
+}
+
+func (h *home) stats(s *api.Stats) {
+	s.Epoch, s.Version = h.log.Epoch(), h.log.Last()
+	edges := h.registry.Len()
+	s.Edges = &edges
+}
+
+func (h *home) ready() []api.Check {
+	check := api.Check{Name: "catalog", OK: true}
+	if err := h.catalogError.Load(); err != nil {
+		check.OK, check.Reason = false, "the home's own connection to Postgres failed: statements are forwarded, none is cached; the log says why"
+	}
+	return []api.Check{check}
+}
+
+func (h *home) listPolicies() []api.Policy {
+	all := []api.Policy{}
+	for _, p := range h.policies.List() {
+		all = append(all, api.Policy{Name: p.Name, State: p.State, Generation: p.Generation, Digest: p.Digest, LoadedAt: p.LoadedAt, Priority: p.Priority, Error: p.Error})
+	}
+	return all
+}
