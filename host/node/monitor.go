@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,7 +45,8 @@ func (h *home) watchPostgres(ctx context.Context) {
 			return
 		}
 		if !lost {
-			h.node.logger.Warn("home's own connection to Postgres failed; it is tried again", "error", err.Error())
+			h.node.logger.Warn("home's own connection to Postgres failed: nothing is cached until it works; it is tried again and again",
+				"error", strings.Join(strings.Fields(err.Error()), " "), "hint", "upstream names its role: postgres://ROLE@HOST:PORT, and PGPASSWORD or a password file its password")
 		}
 		lost = true
 		h.noteCatalog(err)
@@ -59,6 +61,9 @@ func (h *home) watchPostgres(ctx context.Context) {
 func (h *home) watch(ctx context.Context, seen func(server)) error {
 	config := h.postgres.Control()
 	config.RuntimeParams["application_name"] = "perihelion watch"
+	if config.Database == "" {
+		config.Database = "postgres"
+	}
 	connecting, stop := context.WithTimeout(ctx, watchTimeout)
 	conn, err := pgx.ConnectConfig(connecting, config)
 	stop()
