@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/node"
@@ -310,5 +309,3 @@ func (r *running) call(method, path, token string, body any, result any) int {
 	}
 	return response.StatusCode
 }
-
-var _ = api.Stats{}

@@ -5,9 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/test/pgtest"
@@ -142,8 +139,3 @@ func TestDrainLetsRunningStatementsEnd(t *testing.T) {
 		t.Errorf("price = %s, want the committed 600.00", got)
 	}
 }
-
-var (
-	_ = api.Stats{}
-	_ = pgx.QueryExecModeExec
-)
