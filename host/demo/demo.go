@@ -276,7 +276,8 @@ func (s *stage) play(ctx context.Context, module []byte) (failures []string, err
 		}
 		before = s.asked()
 		s.display.say("%s: generation %d is in charge; what was decided before it is void\n", time.Since(began).Round(100*time.Millisecond), generation)
-		s.watch(loading, began, s.options.Duration)
+		// However long the module took to compile, its effect is shown for as long as what was before it.
+		s.watch(loading, began, time.Since(began)+half)
 	}
 	stop()
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
