@@ -4,11 +4,10 @@ package main
 
 import (
 	"context"
-	"os/exec"
-	"time"
-
 	"errors"
 	"io/fs"
+	"os/exec"
+	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/demo"
 )

@@ -89,8 +89,12 @@ func TestStatementTellsWhatTheHostKnows(t *testing.T) {
 	}
 	result := decideWith(f, func(s Statement, _ *Decision) error {
 		for _, text := range []struct{ name, got, want string }{
-			{"SQL", s.SQL(), "SELECT"}, {"Command", s.Command(), "SELECT"}, {"Tenant", s.Tenant(), "acme"}, {"Database", s.Database(), "shop"},
-			{"User", s.User(), "app"}, {"Application", s.Application(), "web"},
+			{"SQL", s.SQL(), "SELECT"},
+			{"Command", s.Command(), "SELECT"},
+			{"Tenant", s.Tenant(), "acme"},
+			{"Database", s.Database(), "shop"},
+			{"User", s.User(), "app"},
+			{"Application", s.Application(), "web"},
 			{"Relations", strings.Join(s.Relations(), " "), "public.a public.b"},
 			{"Comments", strings.Join(s.Comments(), " "), "route=/cart empty="},
 			{"Functions", strings.Join(s.Functions(), " "), "pg_catalog.lower"},

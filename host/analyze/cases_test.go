@@ -32,9 +32,11 @@ func readCases() []statementCase {
 		{"a temporary schema", "SELECT * FROM pg_temp.users", "opaque writes anything"},
 		{"joins of every kind", "SELECT * FROM orders o JOIN lines l ON l.o = o.id LEFT JOIN notes n USING (id) NATURAL JOIN crm.contacts", "read crm.contacts,public.lines,public.notes,public.orders"},
 		{"a comma join with LATERAL", "SELECT * FROM orders o, LATERAL (SELECT max(x) FROM lines WHERE o.id = id) l", "read public.lines,public.orders"},
-		{"subqueries wherever they stand", `SELECT (SELECT max(id) FROM lines) FROM orders WHERE id IN (SELECT o FROM notes) AND EXISTS (SELECT 1 FROM crm.contacts)
+		{
+			"subqueries wherever they stand", `SELECT (SELECT max(id) FROM lines) FROM orders WHERE id IN (SELECT o FROM notes) AND EXISTS (SELECT 1 FROM crm.contacts)
 			GROUP BY 1 HAVING count(*) > (SELECT count(*) FROM public.users) ORDER BY (SELECT 1 FROM events_1) LIMIT (SELECT 1 FROM events_2)`,
-			"read crm.contacts,public.events,public.events_1,public.events_2,public.lines,public.notes,public.orders,public.users"},
+			"read crm.contacts,public.events,public.events_1,public.events_2,public.lines,public.notes,public.orders,public.users",
+		},
 		{"set operations", "SELECT id FROM orders UNION ALL (SELECT id FROM lines EXCEPT SELECT id FROM notes)", "read public.lines,public.notes,public.orders"},
 		{"a partitioned table with its partitions", "SELECT * FROM events", "read public.events,public.events_1,public.events_2"},
 		{"a partition with its ancestors but not its siblings", "SELECT * FROM events_1", "read public.events,public.events_1"},

@@ -94,6 +94,7 @@ func tooDeep(text string) bool {
 					*top = level{}
 				}
 			}
+		default:
 		}
 		if link {
 			links++

@@ -159,6 +159,7 @@ func FuzzTokensAgreeWithTheParser(f *testing.F) {
 			switch s.Token {
 			case pg.Token_SQL_COMMENT, pg.Token_C_COMMENT:
 				want = append(want, fmt.Sprint("comment ", s.Start, s.End))
+			default:
 			}
 		}
 		for s := range tokens(text) {

@@ -110,7 +110,7 @@ func numberEnd(text string, i int) int {
 		c := text[i]
 		sign := (c == '+' || c == '-') && (text[i-1] == 'e' || text[i-1] == 'E') && isDigit(following(text, i))
 		// ".." is what PL/pgSQL has between two numbers.
-		if !isIdentifierStart(c) && !isDigit(c) && !sign && !(c == '.' && following(text, i) != '.') {
+		if !isIdentifierStart(c) && !isDigit(c) && !sign && (c != '.' || following(text, i) == '.') {
 			break
 		}
 		i++

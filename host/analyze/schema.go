@@ -81,8 +81,9 @@ func shared(t pg.ObjectType) bool {
 	case pg.ObjectType_OBJECT_DATABASE, pg.ObjectType_OBJECT_ROLE, pg.ObjectType_OBJECT_TABLESPACE,
 		pg.ObjectType_OBJECT_PARAMETER_ACL:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // callsBelow judges the functions that are called anywhere below m, and nothing else.

@@ -59,8 +59,8 @@ func hijack(c echo.Context, timeout time.Duration) (net.Conn, error) {
 		_ = conn.Close() // the error that matters is the one at hand
 		return nil, err
 	}
-	ahead, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // no error: this much is there
-	return link.Prefixed(conn, slices.Clone(ahead)), nil         // the buffer goes back to the server
+	ahead, _ := buffered.Peek(buffered.Reader.Buffered()) // no error: this much is there
+	return link.Prefixed(conn, slices.Clone(ahead)), nil  // the buffer goes back to the server
 }
 
 func upgradeConn(conn net.Conn, answer string, timeout time.Duration) error {

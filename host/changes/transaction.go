@@ -93,8 +93,9 @@ func undone(c Cycle) bool {
 	case statement.ControlPrepare:
 		// Visible at COMMIT PREPARED, which may change anything; a PREPARE that failed has rolled back.
 		return c.Tag == "PREPARE TRANSACTION" || c.Tag == "ROLLBACK"
+	default:
+		return false
 	}
-	return false
 }
 
 // Lose ends the transaction of a session whose connection was lost with cycles in flight, and returns what may have

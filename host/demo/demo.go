@@ -219,7 +219,7 @@ func (s *stage) close() error {
 	var errs []error
 	for _, e := range slices.Backward(s.edges) {
 		if e.running != nil {
-			errs = append(errs, e.running.close())
+			errs = append(errs, e.close())
 		}
 		if e.line != nil {
 			e.line.close()

@@ -61,7 +61,6 @@ type figures struct {
 		sync.Mutex
 		near, far [questions][]time.Duration
 		arrivals  []time.Duration
-		failed    error
 	}
 	// horizon is the time that no answer can come from the home in.
 	horizon time.Duration
@@ -82,14 +81,6 @@ func (f *figures) arrived(took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.arrivals = append(f.mu.arrivals, took)
-}
-
-func (f *figures) fail(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.mu.failed == nil {
-		f.mu.failed = err
-	}
 }
 
 // client is one connection of the workload. Each writer owns the products whose number leaves its index.
@@ -211,9 +202,10 @@ func (c *client) reprice(ctx context.Context, id int) error {
 	return nil
 }
 
+// ignoreEnd drops an error that the end of the workload has caused.
 func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

@@ -248,7 +248,7 @@ func (r *repeats) add(message string, err error) {
 		if closed, ok := errors.AsType[*closedError](err); ok {
 			attrs = append(attrs, "hint", closed.hint())
 		}
-		r.logger.Warn(message, attrs...)
+		r.logger.Warn(message, attrs...) //nolint:sloglint // its callers pass constants
 		return
 	}
 	r.more++

@@ -23,6 +23,10 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/upstream"
 )
 
+// catalogWait is how long a statement waits for the first picture of its database. Without one it may have done
+// anything, to the database and to its session, so waiting costs less.
+const catalogWait = 10 * time.Second
+
 // home is the role of a node next to Postgres. It is its sessions' analysis and journal.
 type home struct {
 	node     *Node
@@ -48,7 +52,7 @@ func newHome(n *Node) (role, error) {
 	h := &home{node: n, postgres: postgres, log: invalidation.NewLog()}
 	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Logger: n.logger})
 	h.catalog = catalog.New(catalog.Options{Config: postgres.Control(), Logger: n.logger})
-	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger})
+	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait})
 	h.policies = policy.New(policy.Options{
 		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, CompilationCache: cfg.Policies.CacheDir,
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,

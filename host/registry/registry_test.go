@@ -218,7 +218,6 @@ func TestR6GrantNeverOvertakes(t *testing.T) {
 			break
 		}
 	}
-
 }
 
 func TestR6LeaseEndIsCountedFromTheRequest(t *testing.T) {
@@ -243,7 +242,7 @@ func TestR8SlowReaderGetsTheUnion(t *testing.T) {
 	m, start := join(t, r, Hello{ID: "slow"})
 	var last invalidation.Version
 	for i := range 20000 { // far more than the log keeps one by one
-		last = log.Append("shop", []string{fmt.Sprintf("public.t%d", i%3)})
+		log.Append("shop", []string{fmt.Sprintf("public.t%d", i%3)})
 	}
 	last = log.Append("crm", nil)
 	first := next[Invalidation](t, m)

@@ -243,7 +243,7 @@ func (s *Session) extended(ctx context.Context, kind byte, m []byte) (missing []
 	body := m[wire.HeaderSize:]
 	switch kind {
 	case wire.Parse:
-		s.parse(m, body)
+		s.parse(body)
 	case wire.Bind:
 		return s.bind(ctx, body, true)
 	case wire.Describe:
@@ -285,7 +285,7 @@ func (s *Session) extended(ctx context.Context, kind byte, m []byte) (missing []
 	return nil
 }
 
-func (s *Session) parse(raw, body []byte) {
+func (s *Session) parse(body []byte) {
 	m, ok := readParse(body)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,6 @@ import (
 // fill collects one result on its way to the client.
 type fill struct {
 	key    []byte
-	hash   uint64
 	serial uint64
 	// stamp and decision are the home's; an edge learns its stamp from facts.
 	stamp    invalidation.Version

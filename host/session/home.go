@@ -37,7 +37,7 @@ type home struct {
 	told statement.SessionFact
 }
 
-func newHome(ctx context.Context, s *Session, start *wire.Startup) (*home, error) {
+func newHome(ctx context.Context, s *Session, start *wire.Startup) *home {
 	h := &home{s: s}
 	initial, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
 	h.settings = newSettings(s.who, start, initial)
@@ -47,7 +47,7 @@ func newHome(ctx context.Context, s *Session, start *wire.Startup) (*home, error
 		s.log.Warn("session's initial settings are not known: none of its statements is cached", "error", err.Error())
 		h.settings.untracked = true
 	}
-	return h, nil
+	return h
 }
 
 // sentLocked notes a message that is about to be sent.

@@ -77,7 +77,6 @@ type Session struct {
 	in      *wire.Reader
 	held    int
 	key     []byte
-	part    []byte
 	out     []byte
 	plan    []step
 	pending prepared
@@ -157,6 +156,7 @@ func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
 			continue
 		case wire.StartupCancel:
 			return nil, s.cancel(ctx, start)
+		case wire.StartupSession:
 		}
 		return start, s.dial(ctx)
 	}
@@ -237,12 +237,8 @@ func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
 	s.mu.state.update()
 	s.mu.queue.push(expected{kind: startup})
 	if s.Analysis != nil {
-		h, err := newHome(ctx, s, start)
-		if err != nil {
-			return err
-		}
-		s.home = h
-		defer h.close()
+		s.home = newHome(ctx, s, start)
+		defer s.home.close()
 	}
 	if _, err := s.upstream.Write(start.Packet); err != nil {
 		return fmt.Errorf("forward startup packet: %w", err)

@@ -360,12 +360,18 @@ func TestNothingIsKeptOf(t *testing.T) {
 		{"a reply with a notice", query("select a"), slices.Concat(encode(&pgproto3.NoticeResponse{Severity: "NOTICE"}), rows("1"))},
 		{"a reply with an error", query("select a"), slices.Concat(columns, encode(&pgproto3.ErrorResponse{Severity: "ERROR"}), ready('I'))},
 		{"a statement nobody knows", query("select unknown"), rows("1")},
-		{"a suspended portal", slices.Concat(encode(&pgproto3.Parse{Query: "select a"}), bind("", "1"), encode(&pgproto3.Execute{MaxRows: 1}), syncMsg),
-			slices.Concat(parsed, bound, row("1"), encode(&pgproto3.PortalSuspended{}), ready('I'))},
-		{"a parameter that spells a moment", slices.Concat(encode(&pgproto3.Parse{Query: "select a"}), bind("", "Today"), execute, syncMsg),
-			slices.Concat(parsed, bound, row("1"), complete("SELECT 1"), ready('I'))},
-		{"a segment that also writes", slices.Concat(encode(&pgproto3.Parse{Query: "update a"}), bind("", "1"), execute, encode(&pgproto3.Parse{Query: "select a"}), bind("", "1"), execute, syncMsg),
-			slices.Concat(parsed, bound, complete("UPDATE 1"), parsed, bound, row("1"), complete("SELECT 1"), ready('I'))},
+		{
+			"a suspended portal", slices.Concat(encode(&pgproto3.Parse{Query: "select a"}), bind("", "1"), encode(&pgproto3.Execute{MaxRows: 1}), syncMsg),
+			slices.Concat(parsed, bound, row("1"), encode(&pgproto3.PortalSuspended{}), ready('I')),
+		},
+		{
+			"a parameter that spells a moment", slices.Concat(encode(&pgproto3.Parse{Query: "select a"}), bind("", "Today"), execute, syncMsg),
+			slices.Concat(parsed, bound, row("1"), complete("SELECT 1"), ready('I')),
+		},
+		{
+			"a segment that also writes", slices.Concat(encode(&pgproto3.Parse{Query: "update a"}), bind("", "1"), execute, encode(&pgproto3.Parse{Query: "select a"}), bind("", "1"), execute, syncMsg),
+			slices.Concat(parsed, bound, complete("UPDATE 1"), parsed, bound, row("1"), complete("SELECT 1"), ready('I')),
+		},
 		{"a result larger than an entry may be", query("select a"), slices.Concat(columns, row(string(make([]byte, 1<<16))), complete("SELECT 1"), ready('I'))},
 		{"two results of one text", query("select a"), slices.Concat(columns, row("1"), complete("SELECT 1"), rows("1"))},
 	} {
@@ -571,8 +577,12 @@ func TestLargeResultStreams(t *testing.T) {
 	big := slices.Concat(columns, row(string(make([]byte, 3<<20))), complete("SELECT 1"), ready('I'))
 	r.send(query("select b"))
 	r.expectBackend(query("select b"))
-	go r.reply(big)
+	replied := make(chan error, 1)
+	go func() { _, err := r.backend.Write(big); replied <- err }()
 	r.expect(big)
+	if err := <-replied; err != nil {
+		t.Fatal(err)
+	}
 	r.through(query("select a"), rows("1"))
 	r.hit(query("select a"), rows("1"))
 }
@@ -580,8 +590,12 @@ func TestLargeResultStreams(t *testing.T) {
 func TestStatementTooLargeToAnalyseStreamsAndCountsAsAnything(t *testing.T) {
 	r, j, _ := newRig(t)
 	text := "select '" + string(bytes.Repeat([]byte("x"), 2*clientWindow)) + "'"
-	go r.send(query(text))
+	sent := make(chan error, 1)
+	go func() { _, err := r.client.Write(query(text)); sent <- err }()
 	r.expectBackend(query(text))
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
 	r.reply(rows("1"))
 	r.expect(rows("1"))
 	if got := <-j.published; !got.Anything {

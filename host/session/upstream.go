@@ -404,7 +404,7 @@ func (s *Session) ready(ctx context.Context, status byte) []byte {
 		s.reply.results = append(s.reply.results, result{d: call})
 	}
 
-	kept := false
+	var kept bool
 	var facts []byte
 	if s.Analysis != nil {
 		facts, kept = s.home.finish(ctx, status, following)

@@ -1,5 +1,11 @@
 package wire
 
+import (
+	"strings"
+
+	"github.com/jackc/pgproto3/v2"
+)
+
 // SQLSTATEs that a node sends on its own (PostgreSQL 18, appendix A).
 const (
 	CodeConnectionFailure  = "08006"
@@ -21,21 +27,16 @@ func (e *Error) Error() string { return e.Message + " (SQLSTATE " + e.Code + ")"
 
 // AppendFatal appends the error as an ErrorResponse of severity FATAL: the connection is closed behind it.
 func (e *Error) AppendFatal(dst []byte) []byte {
-	var body []byte
-	for _, field := range []struct {
-		kind  byte
-		value string
-	}{{'S', "FATAL"}, {'V', "FATAL"}, {'C', e.Code}, {'M', e.Message}, {'D', e.Detail}, {'H', e.Hint}} {
-		if field.value == "" {
-			continue
-		}
-		body = append(body, field.kind)
-		for _, c := range []byte(field.value) {
-			if c != 0 {
-				body = append(body, c)
-			}
-		}
-		body = append(body, 0)
+	response := pgproto3.ErrorResponse{
+		Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: e.Code,
+		Message: withoutNUL(e.Message), Detail: withoutNUL(e.Detail), Hint: withoutNUL(e.Hint),
 	}
-	return AppendMessage(dst, ErrorResponse, append(body, 0))
+	message, err := response.Encode(dst)
+	if err != nil {
+		return dst // only a message of more than a gibibyte fails
+	}
+	return message
 }
+
+// withoutNUL drops what would end a string of the protocol early.
+func withoutNUL(text string) string { return strings.ReplaceAll(text, "\x00", "") }

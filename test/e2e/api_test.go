@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -118,6 +119,29 @@ func TestAPI(t *testing.T) {
 		}
 		if got := c.home.call("DELETE", "/api/edge/nobody", adminToken, nil, nil); got != 404 {
 			t.Errorf("DELETE of an unknown edge: %d, want 404", got)
+		}
+	})
+	t.Run("ends the lease of an edge that was removed, whose sessions go on", func(t *testing.T) {
+		get(t, conn, priceOf+"5")
+		c.edges[0].wantHit(conn, "5.00", priceOf+"5")
+		if got := c.home.call("DELETE", "/api/edge/edge-0", adminToken, nil, nil); got/100 != 2 {
+			t.Fatalf("DELETE: %d", got)
+		}
+		deadline := time.After(patience)
+		for {
+			hits, _, _ := c.edges[0].counted(func() {
+				if got := get(t, conn, priceOf+"5"); got != "5.00" {
+					t.Errorf("price = %s", got)
+				}
+			})
+			if hits == 0 {
+				break
+			}
+			select {
+			case <-deadline:
+				t.Fatal("an edge that was removed still answers from memory")
+			default:
+			}
 		}
 	})
 	t.Run("exports metrics", func(t *testing.T) {

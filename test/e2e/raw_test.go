@@ -88,7 +88,8 @@ func (c *client) message() []byte {
 	if _, err := io.ReadFull(c.conn, head); err != nil {
 		c.t.Fatalf("read a message: %v", err)
 	}
-	message := append(head, make([]byte, binary.BigEndian.Uint32(head[1:])-4)...)
+	message := make([]byte, 1+binary.BigEndian.Uint32(head[1:]))
+	copy(message, head)
 	if _, err := io.ReadFull(c.conn, message[5:]); err != nil {
 		c.t.Fatalf("read a message: %v", err)
 	}

@@ -410,7 +410,7 @@ func (s *Server) LogTail(lines int) string {
 // freePort returns a port that nobody listened on a moment ago.
 func freePort() int {
 	for range 100 {
-		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // no secret
+		port := lowestPort + rand.IntN(highestPort-lowestPort)
 		if !portTaken(port) {
 			return port
 		}
