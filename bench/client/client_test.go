@@ -56,7 +56,7 @@ func TestAnAnswerIsReadToItsEndAndCompared(t *testing.T) {
 		"an error that ends the session": {refused, "42", "42P01"},
 		"an end in the middle":           {answer(described, Row("42")), "42", "EOF"},
 		"something behind the answer":    {answer(Row("42"), ready, complete), "42", "behind"},
-		"a length that cannot be":        {[]byte{'D', 0, 0, 0, 1}, "42", "1"},
+		"a length that cannot be":        {[]byte{'D', 0, 0, 0, 1}, "42", "a message of 2 bytes"},
 	}
 	for name, test := range tests {
 		for _, torn := range []bool{false, true} {
@@ -108,7 +108,7 @@ func TestRequestsAreThoseOfTheProtocol(t *testing.T) {
 		"simple": {string(Simple("SELECT 1")), "Q\x00\x00\x00\x0dSELECT 1\x00"},
 		"prepared": {
 			string(Prepared("s", "42")),
-			"B\x00\x00\x00\x14\x00s\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00" + "D\x00\x00\x00\x06P\x00" +
+			"B\x00\x00\x00\x13\x00s\x00\x00\x00\x00\x01\x00\x00\x00\x0242\x00\x00" + "D\x00\x00\x00\x06P\x00" +
 				"E\x00\x00\x00\x09\x00\x00\x00\x00\x00" + "S\x00\x00\x00\x04",
 		},
 		"row": {string(Row("42")), "D\x00\x00\x00\x0c\x00\x01\x00\x00\x00\x0242"},

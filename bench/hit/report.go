@@ -141,12 +141,15 @@ func (r *report) keep(folder string, rivals []string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "hit.json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return fmt.Errorf("keep the result: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "hit.json"), append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("keep the result: %w", err)
 	}
 	var markdown strings.Builder
 	r.print(&markdown, rivals)
-	if err := os.WriteFile(filepath.Join(folder, "hit.md"), []byte(markdown.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "hit.md"), []byte(markdown.String()), 0o600); err != nil {
 		return fmt.Errorf("keep the result: %w", err)
 	}
 	return nil

@@ -77,8 +77,9 @@ type children struct{ started []*child }
 
 type child struct {
 	*exec.Cmd
-	name  string
-	ended chan error
+	name   string
+	ended  chan struct{}
+	reason error // how it ended; read after ended is closed
 }
 
 // start starts a program whose errors go to ours. It ends with end.
@@ -87,8 +88,11 @@ func (c *children) start(name string, cmd *exec.Cmd) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	one := &child{Cmd: cmd, name: name, ended: make(chan error, 1)}
-	go func() { one.ended <- cmd.Wait() }()
+	one := &child{Cmd: cmd, name: name, ended: make(chan struct{})}
+	go func() {
+		defer close(one.ended)
+		one.reason = cmd.Wait()
+	}()
 	c.started = append(c.started, one)
 	return one, nil
 }
@@ -212,9 +216,8 @@ func awaitReady(ctx context.Context, one *child, addr string) error {
 			}
 		}
 		select {
-		case err := <-one.ended:
-			one.ended <- err
-			return fmt.Errorf("the %s ended at once: %w", one.name, err)
+		case <-one.ended:
+			return fmt.Errorf("the %s ended at once: %w", one.name, one.reason)
 		case <-ctx.Done():
 			return fmt.Errorf("the %s is not ready: %w", one.name, ctx.Err())
 		case <-poll.C:
