@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -171,7 +172,11 @@ func (h *home) finish(ctx context.Context, status byte, following bool) (message
 		now.Forget = forget
 		facts = append(facts, statement.Fact{Index: -1, Session: &now})
 	}
-	return appendFacts(nil, facts), cacheable
+	if message = appendFacts(nil, facts); message == nil {
+		// Too many statements for one message. What the edge must know of the session and of its writes fits always.
+		message = appendFacts(nil, slices.DeleteFunc(facts, func(f statement.Fact) bool { return f.Index >= 0 }))
+	}
+	return message, cacheable
 }
 
 // publish makes known what has become visible with the cycle; nil: nothing has.
@@ -213,8 +218,15 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 		visible = statement.Closure{Anything: true}
 	}
 	version := s.Journal.Publish(s.who.Database, visible, schema)
-	return &statement.WriteFact{Epoch: s.Journal.Epoch(), Version: uint64(version), Node: visible.Cluster, Tables: tables(visible)}
+	fact := &statement.WriteFact{Epoch: s.Journal.Epoch(), Version: uint64(version), Node: visible.Cluster, Tables: tables(visible)}
+	if len(fact.Tables) > maxFactTables {
+		fact.Tables = nil // the whole database
+	}
+	return fact
 }
+
+// maxFactTables bounds the relations that a write's fact names; it says the whole database instead of more.
+const maxFactTables = 256
 
 func tables(c statement.Closure) []string {
 	if c.Anything {

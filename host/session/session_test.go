@@ -692,6 +692,29 @@ func TestHomeTellsItsEdge(t *testing.T) {
 	}
 }
 
+// TestR7FactsOfALongPipelineStillTellWhatWasWritten sends more statements between two Syncs than one message of facts
+// has room for.
+func TestR7FactsOfALongPipelineStillTellWhatWasWritten(t *testing.T) {
+	j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
+	backends := make(chan net.Conn, 1)
+	r := connect(t, node(newAnalysis(), j, backends), backends, true)
+	const n = 2000
+	request := encode(&pgproto3.Parse{Query: "update a"})
+	reply := parsed
+	for range n {
+		request = slices.Concat(request, bind("", "1"), execute)
+		reply = slices.Concat(reply, bound, complete("UPDATE 1"))
+	}
+	r.send(slices.Concat(request, syncMsg))
+	r.expectBackend(slices.Concat(request, syncMsg))
+	r.reply(slices.Concat(reply, ready('I')))
+	facts := r.skipFacts(reply)
+	r.expect(ready('I'))
+	if len(facts) == 0 || facts[0].Write == nil || facts[0].Write.Version != uint64(j.Last()) {
+		t.Errorf("%d facts, none of the write", len(facts))
+	}
+}
+
 func TestDrain(t *testing.T) {
 	t.Run("ends an idle session at once and says why", func(t *testing.T) {
 		r, _, _ := newRig(t)

@@ -338,6 +338,9 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 	}
 	s.mu.copying = false
 	if head.kind == wire.Execute {
+		if len(s.reply.results) >= maxQueue {
+			return false // more statements without a Sync than anybody follows
+		}
 		s.reply.results = append(s.reply.results, r)
 		s.mu.queue.pop()
 		return true
