@@ -91,7 +91,9 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 			s.failed(ctx, p, err)
 			return Decision{Policy: p.name}, err
 		}
-		p.failures.Store(0)
+		if p.failures.Load() != 0 {
+			p.failures.Store(0)
+		}
 		if c.decision != d {
 			c.decision.Policy = p.name
 			if c.decision.Reason == d.Reason {
@@ -100,9 +102,9 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 		}
 		d = c.decision
 	}
-	if q.Statement.Verdict != statement.Read {
+	if q.Statement.Verdict != statement.Read && d.Cache {
 		// Caching what changes without a write needs the level eventual, which this version does not have.
-		d.Cache = false
+		d.Cache, d.Reason = false, "its answer can change without a write, whatever a policy says"
 	}
 	g.memo.put(key, d)
 	return d, nil
@@ -115,6 +117,9 @@ func (s *Set) failed(ctx context.Context, p *policy, err error) {
 		return // the caller went away, or the policy did
 	}
 	s.logger.Warn("policy failed: the statement bypasses the cache", "policy", p.name, "hook", f.Hook, "reason", f.Reason)
+	reason := f.Error()
+	p.lastFailure.Store(&reason)
+	p.failed.Add(1)
 	if p.failures.Add(1) >= int64(s.options.MaxFailures) {
 		s.switchOff(p)
 	}
@@ -145,6 +150,7 @@ func (c *call) Int(field abi.Field, index int) (int64, bool) {
 		if index != 0 {
 			return 0, false
 		}
+	default:
 	}
 	switch field {
 	case abi.FieldFingerprint:
@@ -158,8 +164,9 @@ func (c *call) Int(field abi.Field, index int) (int64, bool) {
 		return c.defaultTTL.Milliseconds(), true
 	case abi.FieldParamCount:
 		return int64(d.Parameters), true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 func (c *call) Bytes(field abi.Field, index int) (string, abi.Result) {
@@ -200,8 +207,9 @@ func (c *call) list(field abi.Field) ([]string, bool) {
 		return c.query.Statement.Comments, true
 	case abi.FieldFunction:
 		return c.query.Statement.Functions, true
+	default:
+		return nil, false
 	}
-	return nil, false
 }
 
 func (c *call) Count(field abi.Field) int32 {
@@ -224,8 +232,9 @@ func (c *call) Decided(decision abi.Decision) (int64, bool) {
 		return 0, true
 	case abi.DecisionTTLMS:
 		return c.decision.TTL.Milliseconds(), true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -57,9 +56,13 @@ func readManifest(text []byte) (manifest, error) {
 		SHA256   string `yaml:"sha256"`
 		Config   any    `yaml:"config"`
 	}
-	if len(bytes.TrimSpace(text)) > 0 {
-		if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
-			return m, fmt.Errorf("read configuration (known keys are match.tenants, match.databases, priority, memory, sha256, config; fuel and tick are not supported by this version): %w", err)
+	root, err := checkKeys(text)
+	if err != nil {
+		return m, fmt.Errorf("read configuration: %w", err)
+	}
+	if root != nil {
+		if err := yaml.NodeToValue(root, &file, yaml.Strict()); err != nil {
+			return m, fmt.Errorf("read configuration: %w", withoutSource(err))
 		}
 	}
 	for _, glob := range slices.Concat(file.Match.Tenants, file.Match.Databases) {
@@ -72,7 +75,6 @@ func readManifest(text []byte) (manifest, error) {
 		m.priority = *file.Priority
 	}
 	if file.Memory != "" {
-		var err error
 		if m.memory, err = readSize(file.Memory); err != nil {
 			return m, err
 		}
@@ -84,7 +86,6 @@ func readManifest(text []byte) (manifest, error) {
 		m.sha256 = digest
 	}
 	if file.Config != nil {
-		var err error
 		if m.config, err = json.Marshal(file.Config); err != nil {
 			return m, fmt.Errorf("config: cannot be given to the module as JSON: %w", err)
 		}

@@ -41,9 +41,9 @@ type source struct {
 	identity   string
 }
 
-// scanLocked looks at the folder and puts in charge what has changed. Where nothing has, nothing happens. all reads
-// every file, even one that looks as it did. An error means that the folder itself cannot be read.
-func (s *Set) scanLocked(ctx context.Context, all bool) error {
+// scan looks at the folder and puts in charge what has changed. Where nothing has, nothing happens. all reads every
+// file, even one that looks as it did. An error means that the folder itself cannot be read.
+func (s *Set) scan(ctx context.Context, all bool) error {
 	if s.options.OnScan != nil {
 		defer s.options.OnScan()
 	}
@@ -51,7 +51,7 @@ func (s *Set) scanLocked(ctx context.Context, all bool) error {
 	if err != nil {
 		return err
 	}
-	if !all && maps.Equal(seen, s.mu.seen) {
+	if !all && maps.Equal(seen, s.seen) {
 		return nil
 	}
 	old := map[string]*policy{}
@@ -61,9 +61,11 @@ func (s *Set) scanLocked(ctx context.Context, all bool) error {
 	var kept []*policy
 	changed := false
 	for _, name := range names {
-		p, err := s.loadLocked(ctx, name, old[name])
+		p, err := s.load(ctx, name, old[name])
 		switch {
 		case ctx.Err() != nil:
+			// What was loaded on the way never was in charge.
+			s.closeAll(ctx, append(kept, p), old)
 			return context.Cause(ctx)
 		case err != nil:
 			s.logger.Error("policy was refused; what was in charge stays", "policy", name, "reason", err.Error())
@@ -74,27 +76,35 @@ func (s *Set) scanLocked(ctx context.Context, all bool) error {
 			changed = changed || p != old[name]
 		}
 	}
-	for name := range s.mu.refusals {
-		if !slices.Contains(names, name) {
-			delete(s.mu.refusals, name)
-		}
-	}
-	s.mu.seen = seen
+	s.mu.Lock()
+	maps.DeleteFunc(s.mu.refusals, func(name string, _ refusal) bool { return !slices.Contains(names, name) })
+	s.mu.Unlock()
+	s.seen = seen
 	if !changed && len(kept) == len(old) {
 		return nil
 	}
+	s.swapping.Lock()
 	s.swapLocked(kept)
+	s.swapping.Unlock()
 	s.logger.Info("policies changed", "generation", s.Generation(), "policies", len(kept))
-	for _, p := range old {
-		if slices.Contains(kept, p) {
+	now := map[string]*policy{}
+	for _, p := range kept {
+		now[p.name] = p
+	}
+	s.closeAll(ctx, slices.Collect(maps.Values(old)), now)
+	return nil
+}
+
+// closeAll closes policies but those that stay. It waits for the calls under way, which a deadline bounds.
+func (s *Set) closeAll(ctx context.Context, policies []*policy, stay map[string]*policy) {
+	for _, p := range policies {
+		if p == nil || stay[p.name] == p {
 			continue
 		}
-		// Waits for the calls under way, which a deadline bounds.
-		if err := p.module.Close(ctx); err != nil {
+		if err := p.module.Close(context.WithoutCancel(ctx)); err != nil {
 			s.logger.Warn("policy could not be closed", "policy", p.name, "error", err.Error())
 		}
 	}
-	return nil
 }
 
 // list returns the names of the policies in the folder, sorted, and what their files look like.
@@ -129,32 +139,49 @@ func (s *Set) look(name string) fileSignature {
 	return fileSignature{info.Size(), info.ModTime()}
 }
 
-// loadLocked returns the policy of a name, old where its files have not changed. A version that was refused before is
-// not tried again, and is no error again.
-func (s *Set) loadLocked(ctx context.Context, name string, old *policy) (*policy, error) {
+// load returns the policy of a name, old where its files have not changed. A version that was refused before is not
+// tried again, and is no error again.
+func (s *Set) load(ctx context.Context, name string, old *policy) (*policy, error) {
 	src, err := s.read(name)
+	if errors.Is(err, fs.ErrNotExist) && old == nil {
+		return nil, nil // gone again since the folder was listed
+	}
+	s.mu.Lock()
+	before, refusedBefore := s.mu.refusals[name]
+	s.mu.Unlock()
 	if err == nil {
 		if old != nil && src.identity == old.identity {
-			delete(s.mu.refusals, name)
+			s.note(name, nil)
 			return old, nil
 		}
-		if r, ok := s.mu.refusals[name]; ok && r.identity == src.identity {
+		if refusedBefore && before.identity == src.identity {
 			return old, nil
 		}
 		var p *policy
 		if p, err = s.compile(ctx, src); err == nil {
-			delete(s.mu.refusals, name)
+			s.note(name, nil)
 			return p, nil
 		}
+		if ctx.Err() != nil {
+			return nil, err // says nothing about the file
+		}
 	}
-	if errors.Is(err, fs.ErrNotExist) && old == nil {
-		return nil, nil // gone again since the folder was listed
-	}
-	if r, ok := s.mu.refusals[name]; ok && r.identity == src.identity && r.reason == err.Error() {
+	if refusedBefore && before.identity == src.identity && before.reason == err.Error() {
 		return old, nil
 	}
-	s.mu.refusals[name] = refusal{identity: src.identity, reason: err.Error(), at: time.Now()}
+	s.note(name, &refusal{identity: src.identity, reason: err.Error(), at: time.Now()})
 	return nil, err
+}
+
+// note remembers that the newest version of a file was refused, or, where r is nil, that it was not.
+func (s *Set) note(name string, r *refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r == nil {
+		delete(s.mu.refusals, name)
+		return
+	}
+	s.mu.refusals[name] = *r
 }
 
 // read reads the files of a policy.
@@ -173,19 +200,32 @@ func (s *Set) read(name string) (source, error) {
 	return src, nil
 }
 
-// readCapped reads a file of at most max bytes.
-func readCapped(path string, max int) ([]byte, error) {
+// readCapped reads a file of at most limit bytes. A pipe, which could be waited for for ever, is none. A link to nothing
+// is an error of its own: whoever made it meant a policy to be there.
+func readCapped(path string, limit int) ([]byte, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, linkErr := os.Lstat(path); linkErr == nil {
+			return nil, fmt.Errorf("%s is a link to a file that is not there", filepath.Base(path))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", filepath.Base(path))
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
+	content, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > max {
-		return nil, fmt.Errorf("file is larger than the %d bytes that are allowed", max)
+	if len(content) > limit {
+		return nil, fmt.Errorf("file is larger than the %d bytes that are allowed", limit)
 	}
 	return content, nil
 }

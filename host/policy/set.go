@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -27,8 +29,9 @@ type Options struct {
 	Logger      *slog.Logger
 	// WriteRate returns how often an hour a relation of a database is written, a moving average. It may be nil.
 	WriteRate func(database, relation string) int64
-	// OnSwap is called after each change of what is in charge, from one goroutine at a time: decisions made before it
-	// are void. It may be nil.
+	// OnSwap is called after each change of what is in charge, in their order and from one goroutine at a time:
+	// decisions made before it are void. It must be quick, since a Decide may wait for it, and may call List and
+	// Generation, but not Decide. It may be nil.
 	OnSwap func(generation uint64)
 	// OnCall is told of each call of a policy. It may be nil.
 	OnCall func(policy, hook string, took time.Duration, failed bool)
@@ -36,18 +39,28 @@ type Options struct {
 	OnScan func()
 }
 
-// Set is the policies of a node. Decide and List are safe for concurrent use at any time after Open.
+// Set is the policies of a node. Decide, List and Generation are safe for concurrent use at any time after Open. Open,
+// Run and Close are called one after the other.
+//
+// The lock swapping comes before mu. Neither is held while a file is read or a module compiled, which takes seconds:
+// only the goroutine of Open and then of Run does that.
 type Set struct {
 	options Options
 	logger  *slog.Logger
 	engine  *engine.Engine
 	current atomic.Pointer[generation]
+	// callTimeout bounds a call of a policy; 0: the engine's default.
+	callTimeout time.Duration
+	// seen is what the files looked like. It belongs to the goroutine that looks.
+	seen   map[string]signature
+	closed bool
+
+	// swapping makes one of a change of what is in charge and its OnSwap: whoever writes current holds it.
+	swapping sync.Mutex
 
 	mu struct {
-		sync.Mutex // held while the folder is looked at and a generation is swapped in
-		refusals   map[string]refusal
-		seen       map[string]signature
-		closed     bool
+		sync.Mutex
+		refusals map[string]refusal
 	}
 }
 
@@ -68,8 +81,11 @@ type policy struct {
 	loadedAt time.Time
 	// loadedIn is the generation that it came with.
 	loadedIn uint64
-	failures atomic.Int64
-	off      atomic.Bool
+	// failures are those in a row; failed are all since it was loaded, and lastFailure is why the last one failed.
+	failures    atomic.Int64
+	failed      atomic.Uint64
+	lastFailure atomic.Pointer[string]
+	off         atomic.Bool
 }
 
 // refusal is a file that could not be loaded.
@@ -89,6 +105,11 @@ type Status struct {
 	Digest   string
 	LoadedAt time.Time
 	Priority int
+	// Tenants and Databases are the globs of whose statements it sees; none: of all.
+	Tenants, Databases []string
+	// Failures counts the calls that failed since it was loaded, and LastFailure says why the last one did.
+	Failures    uint64
+	LastFailure string
 	// Error says why the newest version of the file is not in charge, or why the policy is off.
 	Error string
 }
@@ -103,7 +124,6 @@ func New(o Options) *Set {
 	}
 	s := &Set{options: o, logger: o.Logger}
 	s.mu.refusals = map[string]refusal{}
-	s.mu.seen = map[string]signature{}
 	s.current.Store(&generation{number: 1, memo: newMemo()})
 	return s
 }
@@ -115,15 +135,15 @@ func (s *Set) Open(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if s.engine, err = engine.New(engine.Options{CacheDir: s.options.CompilationCache}); err != nil {
+	if s.engine, err = engine.New(engine.Options{CacheDir: s.options.CompilationCache, CallTimeout: s.callTimeout}); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.scanLocked(ctx, true); err != nil {
+	if err := s.scan(ctx, true); err != nil {
 		return err
 	}
 	var refused []error
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for name, r := range s.mu.refusals {
 		refused = append(refused, fmt.Errorf("policy %s: %s", name, r.reason))
 	}
@@ -137,34 +157,39 @@ func (s *Set) Generation() uint64 { return s.current.Load().number }
 // List returns the policies in the order in which they run, then what was refused.
 func (s *Set) List() []Status {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	refusals := maps.Clone(s.mu.refusals)
+	s.mu.Unlock()
 	var all []Status
 	g := s.current.Load()
 	for _, p := range g.policies {
-		one := Status{Name: p.name, State: "active", Generation: p.loadedIn, Digest: p.digest, LoadedAt: p.loadedAt, Priority: p.manifest.priority}
-		if p.off.Load() {
-			one.State, one.Error = "off", fmt.Sprintf("failed %d times in a row; replace its file", s.options.MaxFailures)
+		one := Status{
+			Name: p.name, State: "active", Generation: p.loadedIn, Digest: p.digest, LoadedAt: p.loadedAt, Priority: p.manifest.priority,
+			Tenants: p.manifest.match.Tenants, Databases: p.manifest.match.Databases, Failures: p.failed.Load(),
 		}
-		if r, ok := s.mu.refusals[p.name]; ok {
+		if reason := p.lastFailure.Load(); reason != nil {
+			one.LastFailure = *reason
+		}
+		if p.off.Load() {
+			one.State, one.Error = "off", fmt.Sprintf("failed %d times in a row, the last time with %q; replace its file", s.options.MaxFailures, one.LastFailure)
+		}
+		if r, ok := refusals[p.name]; ok {
 			one.Error = "the file's newest version was refused: " + r.reason
 		}
 		all = append(all, one)
 	}
-	for name, r := range s.mu.refusals {
+	for _, name := range slices.Sorted(maps.Keys(refusals)) {
 		if !slices.ContainsFunc(g.policies, func(p *policy) bool { return p.name == name }) {
+			r := refusals[name]
 			all = append(all, Status{Name: name, State: "refused", Error: r.reason, LoadedAt: r.at})
 		}
 	}
 	return all
 }
 
-// swapLocked puts a new generation in charge.
+// swapLocked puts a new generation in charge. The caller holds swapping.
 func (s *Set) swapLocked(policies []*policy) {
 	slices.SortFunc(policies, func(a, b *policy) int {
-		if a.manifest.priority != b.manifest.priority {
-			return a.manifest.priority - b.manifest.priority
-		}
-		return strings.Compare(a.name, b.name)
+		return cmp.Or(cmp.Compare(a.manifest.priority, b.manifest.priority), strings.Compare(a.name, b.name))
 	})
 	g := &generation{number: s.current.Load().number + 1, policies: policies, memo: newMemo()}
 	for _, p := range policies {
@@ -184,8 +209,8 @@ func (s *Set) switchOff(p *policy) {
 		return
 	}
 	s.logger.Error("policy is switched off: it failed too often in a row; its statements bypass the cache until its file is replaced", "policy", p.name, "failures", s.options.MaxFailures)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.swapping.Lock()
+	defer s.swapping.Unlock()
 	if g := s.current.Load(); slices.Contains(g.policies, p) {
 		s.swapLocked(slices.Clone(g.policies))
 	}
@@ -193,12 +218,10 @@ func (s *Set) switchOff(p *policy) {
 
 // Close ends every policy, and returns after the last call. Decide must not be called any more, nor Run be running.
 func (s *Set) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.closed {
+	if s.closed {
 		return nil
 	}
-	s.mu.closed = true
+	s.closed = true
 	ctx := context.Background()
 	g := s.current.Load()
 	s.current.Store(&generation{number: g.number + 1, memo: newMemo()})

@@ -13,6 +13,8 @@ const (
 	settle = 100 * time.Millisecond
 	// rescan is how often it is looked at all the same: some file systems tell of nothing.
 	rescan = 10 * time.Second
+	// letGo is how often instances are let go that nobody has used since the last time.
+	letGo = time.Minute
 )
 
 // Run follows the folder until ctx ends, and returns nil then. Open comes first.
@@ -31,6 +33,8 @@ func (s *Set) Run(ctx context.Context) error {
 	}
 	again := time.NewTicker(rescan)
 	defer again.Stop()
+	unused := time.NewTicker(letGo)
+	defer unused.Stop()
 	quiet := time.NewTimer(0) // what has changed since Open
 	defer quiet.Stop()
 	for {
@@ -44,13 +48,16 @@ func (s *Set) Run(ctx context.Context) error {
 		case err := <-watcher.Errors:
 			s.logger.Warn("policies folder is not watched well; it is looked at every few seconds", "error", err.Error())
 			continue
+		case <-unused.C:
+			for _, p := range s.current.Load().policies {
+				p.module.LetGo(ctx)
+			}
+			continue
 		case <-quiet.C:
 		case <-again.C:
 			all = false
 		}
-		s.mu.Lock()
-		err := s.scanLocked(ctx, all)
-		s.mu.Unlock()
+		err := s.scan(ctx, all)
 		if err != nil && ctx.Err() == nil {
 			s.logger.Error("policies folder cannot be read; what is in charge stays", "error", err.Error())
 		}

@@ -6,7 +6,8 @@
 // a module held is given back when it is closed and its last call has ended, by counting.
 //
 // In this version wazero's own interruption ends a call that takes too long. It is checked at loops and not at calls:
-// a recursion without a loop ends only with its stack. Metered fuel, which covers both, is planned.
+// a recursion without a loop ends only with its stack. Metered fuel, which covers both, is planned. Tables, which the
+// memory cap does not cover, are given a maximum before a module is compiled.
 //
 // The package knows nothing of PostgreSQL and may be used without the rest of Perihelion.
 package engine

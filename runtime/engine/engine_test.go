@@ -3,13 +3,17 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -251,39 +255,39 @@ func TestRefusedModules(t *testing.T) {
 }
 
 func TestOneCallerPerInstanceAndTwoInstancesPerTenant(t *testing.T) {
-	m := load(t, newEngine(t, Options{CallTimeout: 20 * time.Second}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
-	q := &question{block: make(chan struct{}), entered: make(chan struct{}, 8)}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if err := m.Decide(context.Background(), "a", q); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	<-q.entered
-	<-q.entered
-	select {
-	case <-q.entered:
-		t.Error("a third call of one tenant runs beside two others")
-	default:
-	}
-	// Another tenant does not wait for them.
-	wg.Go(func() {
-		if err := m.Decide(context.Background(), "b", q); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		m := load(t, newEngine(t, Options{CallTimeout: 20 * time.Second}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
+		q := &question{block: make(chan struct{}), entered: make(chan struct{}, 8)}
+		var wg sync.WaitGroup
+		call := func(tenant string) {
+			wg.Go(func() {
+				if err := m.Decide(context.Background(), tenant, q); err != nil {
+					t.Error(err)
+				}
+			})
 		}
+		for range 4 {
+			call("a")
+		}
+		synctest.Wait()
+		if n := len(q.entered); n != 2 {
+			t.Errorf("%d calls of one tenant run at once, want 2", n)
+		}
+		call("b")
+		synctest.Wait()
+		if n := len(q.entered); n != 3 {
+			t.Errorf("%d calls run with one of another tenant, which waits for nobody; want 3", n)
+		}
+		// A caller that goes away does not wait on.
+		ctx, cancel := context.WithCancelCause(context.Background())
+		gone := errors.New("gone")
+		cancel(gone)
+		if err := m.Decide(ctx, "a", q); !errors.Is(err, gone) {
+			t.Errorf("a caller that went away got %v", err)
+		}
+		close(q.block)
+		wg.Wait()
 	})
-	<-q.entered
-	// A caller that goes away does not wait on.
-	ctx, cancel := context.WithCancelCause(context.Background())
-	gone := errors.New("gone")
-	cancel(gone)
-	if err := m.Decide(ctx, "a", q); !errors.Is(err, gone) {
-		t.Errorf("a caller that went away got %v", err)
-	}
-	close(q.block)
-	wg.Wait()
 }
 
 func TestCloseWaitsForCallsAndRefusesNewOnes(t *testing.T) {
@@ -337,16 +341,40 @@ func TestLogIsCappedAndLimited(t *testing.T) {
 	}
 }
 
+// TestWhatAGuestPrintsIsLogged prints in two parts: a line is one line, whether it ends or the call does.
 func TestWhatAGuestPrintsIsLogged(t *testing.T) {
-	m := w.Module{
-		Imports: []w.Import{{Module: "wasi_snapshot_preview1", Name: "fd_write", Params: []byte{w.I32, w.I32, w.I32, w.I32}, Results: []byte{w.I32}}}, Pages: 1,
-		Funcs: []w.Func{{Export: "decide", Results: []byte{w.I32}, Code: w.Code(w.Const(2), w.Const(0), w.Const(1), w.Const(64), w.Call(0))}},
-		Data:  "\x08\x00\x00\x00\x06\x00\x00\x00hello\n",
-	}
-	var got bytes.Buffer
-	module := load(t, newEngine(t, Options{}), m, ModuleOptions{Log: func(level int, text string, _ int) { got.WriteString(text) }})
-	if err := module.Decide(context.Background(), "", &question{}); err != nil || got.String() != "hello" {
-		t.Errorf("logged %q, %v; want hello", got.String(), err)
+	for _, test := range []struct {
+		name, first, second string
+		fd                  int32
+		want                []string
+	}{
+		{"a line that ends", "hel", "lo\n", 1, []string{"0 hello"}},
+		{"a line that the end of the call ends", "hel", "lo", 1, []string{"0 hello"}},
+		{"errors", "hel", "lo", 2, []string{"1 hello"}},
+		{"several lines", "one\ntwo\nth", "ree", 2, []string{"1 one", "1 two", "1 three"}},
+		{"empty lines", "\n \n", "\n", 1, nil},
+		{"a line without an end", strings.Repeat("x", 1024), "y", 1, []string{"0 " + strings.Repeat("x", 1024), "0 y"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			data := []byte(strings.Repeat("\x00", 64))
+			binary.LittleEndian.PutUint32(data[0:], 64)
+			binary.LittleEndian.PutUint32(data[4:], uint32(len(test.first)))
+			binary.LittleEndian.PutUint32(data[8:], 64+uint32(len(test.first)))
+			binary.LittleEndian.PutUint32(data[12:], uint32(len(test.second)))
+			print := func(vector int32) []byte {
+				return w.Code(w.Const(test.fd), w.Const(vector), w.Const(1), w.Const(32), w.Call(0), w.Drop)
+			}
+			m := w.Module{
+				Imports: []w.Import{{Module: "wasi_snapshot_preview1", Name: "fd_write", Params: []byte{w.I32, w.I32, w.I32, w.I32}, Results: []byte{w.I32}}}, Pages: 1,
+				Funcs: []w.Func{{Export: "decide", Results: []byte{w.I32}, Code: w.Code(print(0), print(8), w.Const(0))}},
+				Data:  string(data) + test.first + test.second,
+			}
+			var got []string
+			module := load(t, newEngine(t, Options{}), m, ModuleOptions{Log: func(level int, text string, _ int) { got = append(got, fmt.Sprint(level, " ", text)) }})
+			if err := module.Decide(context.Background(), "", &question{}); err != nil || !slices.Equal(got, test.want) {
+				t.Errorf("logged %q, %v; want %q", got, err, test.want)
+			}
+		})
 	}
 }
 

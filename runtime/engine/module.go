@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -28,7 +29,7 @@ const (
 	maxPools = 64
 )
 
-// Module is a loaded policy. It is safe for concurrent use.
+// Module is a loaded policy. It is safe for concurrent use. Its lock comes before a pool's.
 type Module struct {
 	engine   *Engine
 	options  ModuleOptions
@@ -64,6 +65,8 @@ type instance struct {
 	guest   api.Module
 	decide  api.Function
 	random  *rand.ChaCha8
+	used    bool               // since the last LetGo; guarded by pool.mu
+	printed [2]strings.Builder // the unfinished lines of stdout and stderr
 	current Call
 	hook    string
 }
@@ -121,6 +124,11 @@ func (m *Module) leave(p *pool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p.users--
+	m.endedLocked()
+}
+
+// endedLocked counts down what Close waits for.
+func (m *Module) endedLocked() {
 	m.mu.calls--
 	if m.mu.closing && m.mu.calls == 0 {
 		close(m.mu.done)
@@ -143,11 +151,59 @@ func (m *Module) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	// Closes all instances and the compiled code.
-	if err := m.runtime.Close(ctx); err != nil {
+	err := m.runtime.Close(ctx) // every instance
+	if m.compiled != nil {
+		// A runtime does not give back code that lies in a shared cache.
+		err = errors.Join(err, m.compiled.Close(ctx))
+	}
+	if err != nil {
 		return fmt.Errorf("close policy module: %w", err)
 	}
 	return nil
+}
+
+// LetGo closes the instances that nobody used since it was last called. Called now and then, it keeps a policy that
+// has decided all there is from holding memory for nothing.
+func (m *Module) LetGo(ctx context.Context) {
+	m.mu.Lock()
+	if m.mu.closing {
+		m.mu.Unlock()
+		return
+	}
+	m.mu.calls++ // so that Close waits
+	var unused []*instance
+	for tenant, p := range m.mu.pools {
+		var left int
+		unused, left = p.unused(unused)
+		if left == 0 && p.users == 0 {
+			delete(m.mu.pools, tenant)
+		}
+	}
+	m.mu.Unlock()
+	for _, one := range unused {
+		one.close(ctx)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endedLocked()
+}
+
+// unused takes the instances out that were not used since the last time, and returns how many are left.
+func (p *pool) unused(to []*instance) (unused []*instance, left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	kept := p.idle[:0]
+	for _, one := range p.idle {
+		if !one.used {
+			to = append(to, one)
+			continue
+		}
+		one.used = false
+		kept = append(kept, one)
+	}
+	clear(p.idle[len(kept):])
+	p.idle = kept
+	return to, len(kept)
 }
 
 // take returns an instance for one call, a new one where none is idle.
@@ -179,6 +235,7 @@ func (p *pool) take(ctx context.Context) (*instance, error) {
 func (p *pool) put(ctx context.Context, one *instance, sound bool) {
 	if sound {
 		p.mu.Lock()
+		one.used = true
 		p.idle = append(p.idle, one)
 		p.mu.Unlock()
 	} else {
@@ -239,6 +296,8 @@ func (i *instance) run(ctx context.Context, hook string, f api.Function, call Ca
 	i.current, i.hook = call, hook
 	defer func() {
 		i.current = nil
+		i.flush(1)
+		i.flush(2)
 		if p := recover(); p != nil {
 			// wazero turns what happens in a guest into errors; what comes here is a bug of a host function. It ends this
 			// call, not the node.

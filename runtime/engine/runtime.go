@@ -28,8 +28,8 @@ type Options struct {
 	// CacheDir keeps compiled modules between processes. It is made with mode 0700, and refused where others may write
 	// to it: it holds native code. Empty: they are kept in memory.
 	CacheDir string
-	// CallTimeout bounds one call of decide; 0: 50 ms. StartTimeout bounds the start of an instance with its configure;
-	// 0: 5 s.
+	// CallTimeout bounds one call of decide; 0: 250 ms, which a call of microseconds needs only on a starved machine.
+	// StartTimeout bounds the start of an instance with its configure; 0: 5 s.
 	CallTimeout, StartTimeout time.Duration
 	// Now is the clock that guests see; nil: the wall clock.
 	Now func() time.Time
@@ -44,7 +44,7 @@ type Engine struct {
 // New returns an engine. Its cache folder is made where it is not there.
 func New(o Options) (*Engine, error) {
 	if o.CallTimeout <= 0 {
-		o.CallTimeout = 50 * time.Millisecond
+		o.CallTimeout = 250 * time.Millisecond
 	}
 	if o.StartTimeout <= 0 {
 		o.StartTimeout = 5 * time.Second
@@ -128,6 +128,13 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 			err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	var r *RefusedError
+	switch wasm, err = limitTables(wasm); {
+	case errors.As(err, &r):
+		return nil, r
+	case err != nil:
+		return nil, refused("module does not compile: %v", err)
+	}
 	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
 		return nil, refused("module does not compile: %v", err)
 	}
@@ -137,12 +144,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 	if err := m.provide(ctx); err != nil {
 		return nil, fmt.Errorf("provide the host's functions: %w", err)
 	}
-	p, err := m.enter(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	defer m.leave(p)
-	one, err := p.take(ctx)
+	// The trial is no tenant's, so nobody could use this instance afterwards.
+	one, err := m.instantiate(ctx, "")
 	if err != nil {
 		var f *Failure
 		if errors.As(err, &f) {
@@ -150,7 +153,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 		}
 		return nil, err
 	}
-	p.put(ctx, one, true)
+	one.close(ctx)
 	return m, nil
 }
 

@@ -111,7 +111,8 @@ func randomGet(ctx context.Context, guest api.Module, stack []uint64) {
 	succeed(stack, ok)
 }
 
-// fdWrite logs what a guest prints, up to a bound, and says that it printed all.
+// fdWrite logs what a guest prints, up to a bound, and says that it printed all. A line may come in many parts: Go prints
+// a panic word by word.
 func fdWrite(ctx context.Context, guest api.Module, stack []uint64) {
 	fd, vectors, n, written := uint32(stack[0]), uint32(stack[1]), uint32(stack[2]), uint32(stack[3])
 	if fd != 1 && fd != 2 {
@@ -140,16 +141,33 @@ func fdWrite(ctx context.Context, guest api.Module, stack []uint64) {
 		text.Write(part)
 		total += size
 	}
+	caller(ctx).print(int(fd), text.String())
+	succeed(stack, memory.WriteUint32Le(written, total))
+}
+
+// print logs the whole lines of what was printed to a descriptor, 1 or 2, and keeps the rest until its line ends, grows
+// too long for a log line, or the call ends.
+func (i *instance) print(fd int, text string) {
+	kept := &i.printed[fd-1]
+	for line := range strings.Lines(text) {
+		kept.WriteString(line)
+		if strings.HasSuffix(line, "\n") || kept.Len() >= abi.MaxLogLine {
+			i.flush(fd)
+		}
+	}
+}
+
+// flush logs what is left of a line.
+func (i *instance) flush(fd int) {
+	kept := &i.printed[fd-1]
 	level := int(abi.LevelInfo)
 	if fd == 2 {
 		level = int(abi.LevelWarn)
 	}
-	for line := range strings.Lines(text.String()) {
-		if line = strings.TrimSpace(line); line != "" {
-			caller(ctx).module.log(level, line)
-		}
+	if line := strings.TrimSpace(kept.String()); line != "" {
+		i.module.log(level, line)
 	}
-	succeed(stack, memory.WriteUint32Le(written, total))
+	kept.Reset()
 }
 
 // pollOneoff says at once that what the guest waits for has come: a guest that sleeps does not.

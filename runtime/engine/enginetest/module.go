@@ -30,6 +30,8 @@ type Module struct {
 	Pages int
 	// MemoryExport is the name that the memory is exported under; empty: "memory".
 	MemoryExport string
+	// Tables is the body of the table section; nil: there is none.
+	Tables []byte
 	// Data lies at address 0.
 	Data string
 }
@@ -74,8 +76,10 @@ func Code(pieces ...[]byte) []byte {
 	return all
 }
 
-// Const is i32.const; Const64 is i64.const.
-func Const(n int32) []byte   { return append([]byte{0x41}, signed(int64(n))...) }
+// Const is i32.const.
+func Const(n int32) []byte { return append([]byte{0x41}, signed(int64(n))...) }
+
+// Const64 is i64.const.
 func Const64(n int64) []byte { return append([]byte{0x42}, signed(n)...) }
 
 // Call is a call of a function by number.
@@ -90,6 +94,17 @@ var (
 	Grow = []byte{0x40, 0x00}
 	// Wrap makes an i32 of the i64 on top of the stack.
 	Wrap = []byte{0xa7}
+	// Load reads an i32 from the address on top of the stack, and Store writes the one on top to the address below it.
+	Load  = []byte{0x28, 0x02, 0x00}
+	Store = []byte{0x36, 0x02, 0x00}
+	// If runs what follows, up to End, where the i32 on top of the stack is not 0. Return leaves the function.
+	If     = []byte{0x04, 0x40}
+	Return = []byte{0x0f}
+	End    = []byte{0x0b}
+	// GrowTable grows table 0 by the items on top of the stack, each null.
+	GrowTable = []byte{0xfc, 0x0f, 0x00}
+	// Null is a reference to no function.
+	Null = []byte{0xd0, 0x70}
 )
 
 // Bytes returns the module in the binary format.
@@ -113,6 +128,9 @@ func (m Module) Bytes() []byte {
 	out = section(out, 1, types)
 	out = section(out, 2, imports)
 	out = section(out, 3, funcs)
+	if m.Tables != nil {
+		out = append(append(append(out, 4), unsigned(uint64(len(m.Tables)))...), m.Tables...)
+	}
 	if m.Pages >= 0 {
 		out = section(out, 5, [][]byte{Code([]byte{0}, unsigned(uint64(m.Pages)))})
 		name := m.MemoryExport
