@@ -28,11 +28,15 @@ type state struct {
 	// serial changes with the state. A result is kept under a key only if the serial is still the key's.
 	serial uint64
 	prefix [prefixSize]byte
+	// conforming and utf8 are what the reported parameters say of how the backend reads a text.
+	conforming, utf8 bool
 }
 
-// update recomputes the prefix after token, private or reported changed.
+// update recomputes what is derived after token, private or reported changed.
 func (s *state) update() {
 	s.serial++
+	s.conforming = s.reported["standard_conforming_strings"] == "on"
+	s.utf8 = s.reported["client_encoding"] == "UTF8"
 	h := sha256.New()
 	for _, part := range append([]string{s.token}, pairs(s.reported)...) {
 		writePart(h, part)
@@ -60,10 +64,7 @@ func (s *state) report(name, value string) bool {
 // reads reports whether this node's scanners read a text as the session's backend does: string literals as the standard
 // has them, and no byte of a longer character that looks like something else.
 func (s *state) reads(text []byte) bool {
-	if s.reported["standard_conforming_strings"] != "on" {
-		return false
-	}
-	return s.reported["client_encoding"] == "UTF8" || isASCII(text)
+	return s.conforming && (s.utf8 || isASCII(text))
 }
 
 func isASCII(text []byte) bool {
