@@ -27,6 +27,13 @@ import (
 // anything, to the database and to its session, so waiting costs less.
 const catalogWait = 10 * time.Second
 
+const (
+	// brokenWait is how long a statement waits instead while the home's own connection fails.
+	brokenWait = 50 * time.Millisecond
+	// settingsWait is how long the start of a session waits for its initial settings; without them it shares nothing.
+	settingsWait = 3 * time.Second
+)
+
 // home is the role of a node next to Postgres. It is its sessions' analysis and journal.
 type home struct {
 	node     *Node
@@ -96,8 +103,13 @@ func (h *home) close() error {
 // policiesSwapped voids all that was decided by other policies, here and at every edge.
 func (h *home) policiesSwapped(uint64) { h.log.Append("", nil) }
 
-// Describe implements [session.Analysis].
+// Describe implements [session.Analysis]. While the home's own connection is known to fail, no statement waits for it.
 func (h *home) Describe(ctx context.Context, database, sql string) *statement.Descriptor {
+	if h.catalogError.Load() != nil && h.catalog.Peek(database) == nil {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, brokenWait)
+		defer stop()
+	}
 	return h.analyzer.Describe(ctx, database, sql)
 }
 
@@ -122,6 +134,8 @@ func (h *home) decide(ctx context.Context, who session.Identity, d *statement.De
 // InitialState implements [session.Analysis].
 func (h *home) InitialState(ctx context.Context, database, user string) (string, error) {
 	h.databases.LoadOrStore(database, struct{}{})
+	ctx, stop := context.WithTimeout(ctx, settingsWait)
+	defer stop()
 	digest, err := h.catalog.SettingsDigest(ctx, database, user)
 	h.noteCatalog(err)
 	return digest, err
