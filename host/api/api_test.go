@@ -264,7 +264,7 @@ func TestAnswersHaveTheirShape(t *testing.T) {
 		},
 		{
 			"policies", "GET", "/api/policies", adminToken, "", 200,
-			`[{"name":"ttl","state":"active","generation":2,"digest":"00","loaded_at":"1970-01-01T00:00:00Z","priority":0}]`,
+			`[{"name":"ttl","state":"active","generation":2,"digest":"00","loaded_at":"1970-01-01T00:00:00Z","priority":0,"failures":0}]`,
 		},
 		{"renewal", "POST", "/api/edge/renew", authToken, `{"edge_id":"a","nonce":"n","version":0}`, 202, ""},
 	}

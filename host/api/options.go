@@ -109,6 +109,12 @@ type Policy struct {
 	Digest   string    `json:"digest"`
 	LoadedAt time.Time `json:"loaded_at"`
 	Priority int       `json:"priority"`
+	// Tenants and Databases are the globs of whose statements it sees; none: of all.
+	Tenants   []string `json:"tenants,omitempty"`
+	Databases []string `json:"databases,omitempty"`
+	// Failures counts the calls that failed since it was loaded; LastFailure says why the last one did.
+	Failures    uint64 `json:"failures"`
+	LastFailure string `json:"last_failure,omitempty"`
 	// Error says why the last load was refused, or why the policy is off.
 	Error string `json:"error,omitempty"`
 }

@@ -228,7 +228,10 @@ func (h *home) ready() []api.Check {
 func (h *home) listPolicies() []api.Policy {
 	all := []api.Policy{}
 	for _, p := range h.policies.List() {
-		all = append(all, api.Policy{Name: p.Name, State: p.State, Generation: p.Generation, Digest: p.Digest, LoadedAt: p.LoadedAt, Priority: p.Priority, Error: p.Error})
+		all = append(all, api.Policy{
+			Name: p.Name, State: p.State, Generation: p.Generation, Digest: p.Digest, LoadedAt: p.LoadedAt, Priority: p.Priority,
+			Tenants: p.Tenants, Databases: p.Databases, Failures: p.Failures, LastFailure: p.LastFailure, Error: p.Error,
+		})
 	}
 	return all
 }

@@ -96,7 +96,6 @@ func TestTheBuiltPolicy(t *testing.T) {
 		}
 	})
 	t.Run("decides as its configuration says", func(t *testing.T) { testDecisions(t, policy) })
-	t.Run("decides in the node's own sandbox", func(t *testing.T) { testInSet(t, policy) })
 	t.Run("refuses a bad configuration", func(t *testing.T) { testRefusals(t, policy) })
 	t.Run("runs on without a configuration", func(t *testing.T) {
 		h := &host{defaultTTL: 60_000}
