@@ -9,22 +9,23 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	w "github.com/perihelion-proxy/perihelion/runtime/engine/enginetest"
+	"github.com/perihelion-proxy/perihelion/test/cluster"
 )
 
 // TestPolicyChangesWhatIsCachedWhileTrafficRuns drops policies into the folder of a running home, and reads at an edge.
 func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 	folder := t.TempDir()
-	c := newCluster(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
-	edge := c.edges[0]
-	conn := connect(t, c.url(edge))
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+	edge := c.Edges[0]
+	conn := cluster.Connect(t, c.URL(edge))
 	drop := func(code ...[]byte) {
 		t.Helper()
-		before := c.home.Stats().Version
+		before := c.Home.Stats().Version
 		if err := os.WriteFile(filepath.Join(folder, "p.wasm"), w.Decide(w.Code(code...)...).Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		// What was decided before is void everywhere.
-		edge.awaitInvalidation("", before+1)
+		edge.AwaitInvalidation("", before+1)
 	}
 	explained := func() (cache bool, ttl int64, policy string) {
 		t.Helper()
@@ -35,21 +36,21 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 				Policy string
 			}
 		}
-		if status := c.home.call("POST", "/api/explain", adminToken, map[string]string{"database": c.db.Name, "user": "postgres", "sql": priceOf + "$1"}, &answer); status != 200 {
+		if status := c.Home.Call("POST", "/api/explain", cluster.AdminToken, map[string]string{"database": c.DB.Name, "user": "postgres", "sql": priceOf + "$1"}, &answer); status != 200 {
 			t.Fatalf("explain: %d", status)
 		}
 		return answer.Decision.Cache, answer.Decision.TTL, answer.Decision.Policy
 	}
 
-	get(t, conn, priceOf+"$1", 5)
-	edge.wantHit(conn, "5.00", priceOf+"$1", 5)
+	cluster.Get(t, conn, priceOf+"$1", 5)
+	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
 	if cache, ttl, policy := explained(); !cache || ttl != 60000 || policy != "" {
 		t.Errorf("without a policy: cache %v, TTL %d by %q", cache, ttl, policy)
 	}
 
 	drop(w.Const(1), w.Const64(0), w.Call(w.SetInt)) // CACHE = 0
 	for range 3 {
-		edge.wantMiss(conn, "5.00", priceOf+"$1", 5)
+		edge.WantMiss(conn, "5.00", priceOf+"$1", 5)
 	}
 	if cache, _, policy := explained(); cache || policy != "p" {
 		t.Errorf("with a policy that forbids: cache %v by %q", cache, policy)
@@ -59,10 +60,10 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 	if cache, ttl, _ := explained(); !cache || ttl != 200 {
 		t.Errorf("with a policy of 200 ms: cache %v, TTL %d", cache, ttl)
 	}
-	get(t, conn, priceOf+"$1", 5)
+	cluster.Get(t, conn, priceOf+"$1", 5)
 	filled := invalidation.Now()
 	for {
-		hits, _, _ := edge.counted(func() { get(t, conn, priceOf+"$1", 5) })
+		hits, _, _ := edge.Counted(func() { cluster.Get(t, conn, priceOf+"$1", 5) })
 		if hits == 0 {
 			break
 		}
@@ -71,13 +72,13 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 		}
 	}
 
-	before := c.home.Stats().Version
+	before := c.Home.Stats().Version
 	if err := os.Remove(filepath.Join(folder, "p.wasm")); err != nil {
 		t.Fatal(err)
 	}
-	edge.awaitInvalidation("", before+1)
-	get(t, conn, priceOf+"$1", 5)
-	edge.wantHit(conn, "5.00", priceOf+"$1", 5)
+	edge.AwaitInvalidation("", before+1)
+	cluster.Get(t, conn, priceOf+"$1", 5)
+	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
 	if _, ttl, policy := explained(); ttl != 60000 || policy != "" {
 		t.Errorf("after the policy went: TTL %d by %q", ttl, policy)
 	}

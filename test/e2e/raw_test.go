@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgproto3/v2"
 
+	"github.com/perihelion-proxy/perihelion/test/cluster"
 	"github.com/perihelion-proxy/perihelion/test/pgtest"
 )
 
@@ -48,7 +49,7 @@ func dial(t *testing.T, address, database string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(cluster.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	c := &client{t, conn}

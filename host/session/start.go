@@ -1,0 +1,108 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/perihelion-proxy/perihelion/host/wire"
+)
+
+// accept reads startup packets until one asks for a session, and dials its upstream. It returns nil where the
+// connection has served its purpose.
+func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
+	if err := s.client.SetReadDeadline(time.Now().Add(s.StartTimeout)); err != nil {
+		return nil, fmt.Errorf("set deadline on client: %w", err)
+	}
+	for range 3 {
+		start, err := wire.ReadStartup(s.client)
+		switch {
+		case errors.Is(err, wire.ErrStartup):
+			s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error(), Hint: "Connect with a client that speaks version 3 of the PostgreSQL protocol."})
+			return nil, err
+		case errors.Is(err, io.EOF):
+			return nil, nil // a port check
+		case err != nil:
+			return nil, err
+		}
+		switch start.Kind {
+		case wire.StartupSSL, wire.StartupGSS:
+			if _, err := s.client.Write([]byte{'N'}); err != nil {
+				return nil, fmt.Errorf("refuse encryption: %w", err)
+			}
+			continue
+		case wire.StartupCancel:
+			return nil, s.cancel(ctx, start)
+		case wire.StartupSession:
+		}
+		return start, s.dial(ctx)
+	}
+	err := fmt.Errorf("%w: too many encryption requests", wire.ErrStartup)
+	s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error()})
+	return nil, err
+}
+
+func (s *Session) dial(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, s.StartTimeout)
+	defer stop()
+	conn, err := s.Dial(ctx, s.from)
+	if err != nil {
+		s.fatal(&wire.Error{
+			Code: wire.CodeConnectionFailure, Message: "perihelion cannot reach its upstream",
+			Detail: err.Error(), Hint: "Check that the upstream runs and accepts connections from this node; GET /readyz tells more.",
+		})
+		return fmt.Errorf("dial upstream: %w", err)
+	}
+	s.upstream = conn
+	return nil
+}
+
+// cancel passes a cancel request on, and ends when the upstream has taken it.
+func (s *Session) cancel(ctx context.Context, start *wire.Startup) error {
+	if err := s.dial(ctx); err != nil {
+		return err
+	}
+	defer s.upstream.Close()
+	if err := s.upstream.SetDeadline(time.Now().Add(s.StartTimeout)); err != nil {
+		return fmt.Errorf("set deadline on upstream: %w", err)
+	}
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward cancel request: %w", err)
+	}
+	// The backend closes without a word once it has looked for the session. One byte is more than it ever sends.
+	var nothing [1]byte
+	if _, err := s.upstream.Read(nothing[:]); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("wait for the end of a cancel request: %w", err)
+	}
+	return nil
+}
+
+// relay passes bytes both ways without looking at them: replication connections are not sessions of ours.
+func (s *Session) relay(start *wire.Startup) error {
+	if err := s.client.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("clear deadline on client: %w", err)
+	}
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward startup packet: %w", err)
+	}
+	var g errgroup.Group
+	pass := func(to, from net.Conn) func() error {
+		return func() error {
+			defer s.client.Close()
+			defer s.upstream.Close()
+			_, err := io.Copy(to, from)
+			return err
+		}
+	}
+	g.Go(pass(s.client, s.upstream))
+	g.Go(pass(s.upstream, s.client))
+	if err := g.Wait(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("relay replication: %w", err)
+	}
+	return nil
+}
