@@ -137,42 +137,93 @@ func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descript
 		d.Verdict, d.Reason = statement.Session, "empty statement"
 		return d
 	}
-	reads := map[*catalog.Relation]struct{}{}
-	functions := map[string]struct{}{}
+	var whole outcome
+	concerns := false
 	utility := false
 	for i, raw := range tree.Stmts {
+		text := statementText(sql, raw)
 		o := judge(raw.Stmt, s)
-		if i == 0 {
-			d.Command = o.command
+		if o.prepares != nil {
+			var ok bool
+			o.prepares.Text, ok = preparedText(text)
+			o.untracked = o.untracked || !ok
 		}
 		utility = utility || o.command == ""
-		merge(d, i == 0, o)
-		maps.Copy(reads, o.reads)
-		maps.Copy(functions, o.functions)
+		if o.command == "" {
+			o.command = firstWord(text)
+		}
+		concerns = concerns || o.concernsSession()
+		switch {
+		case !d.Many:
+			whole = o
+			o.describeOwn(d)
+		case len(tree.Stmts) <= maxParts:
+			part := &statement.Descriptor{Generation: s.Generation, Parameters: parameters(text)}
+			o.describeOwn(part)
+			a.describeOutcome(part, o, s)
+			part.Fingerprint, _ = pg.FingerprintToUInt64(text)
+			d.Parts = append(d.Parts, part)
+			fallthrough
+		default:
+			whole.merge(i == 0, o)
+		}
 	}
-	if d.Command == "" {
-		d.Command = firstWord(sql)
+	if d.Many {
+		whole.untracked = whole.untracked || d.Parts == nil && concerns
+		if whole.control != statement.ControlNone {
+			whole.control = statement.ControlMany
+		}
+		if whole.discard {
+			// PostgreSQL refuses it beside others.
+			whole.discard, whole.untracked = false, true
+		}
 	}
-	if d.Many && d.Control != statement.ControlNone {
-		d.Control = statement.ControlMany
-	}
-	if d.Many && d.Discard {
-		// PostgreSQL refuses it beside others.
-		d.Discard, d.Untracked = false, true
-	}
-	if s == a.nothing && d.Verdict != statement.Session && d.Verdict != statement.Schema {
-		d.Reason += " (the catalogs of the database cannot be read)"
-	}
-	if d.Verdict == statement.Read || d.Verdict == statement.Unstable {
-		d.Relations, d.RelationRows = readRelations(reads)
-	}
-	if len(functions) > 0 {
-		d.Functions = slices.Sorted(maps.Keys(functions))
-	}
+	a.describeOutcome(d, whole, s)
 	d.Normalized = normalize(sql, utility)
 	// Only a text that does not parse has no fingerprint.
 	d.Fingerprint, _ = pg.FingerprintToUInt64(sql)
 	return d
+}
+
+// maxParts is how many statements of a text are described one by one.
+const maxParts = 64
+
+// statementText returns the part of a text that is one of its statements.
+func statementText(sql string, raw *pg.RawStmt) string {
+	start, end := int(raw.StmtLocation), len(sql)
+	if raw.StmtLen > 0 {
+		end = start + int(raw.StmtLen)
+	}
+	if start < 0 || start > end || end > len(sql) {
+		return sql // the parser does not say such a thing
+	}
+	return sql[start:end]
+}
+
+// describeOutcome writes into a descriptor what a text of one or several statements comes to.
+func (a *Analyzer) describeOutcome(d *statement.Descriptor, o outcome, s *catalog.Snapshot) {
+	d.Verdict, d.Reason, d.Command, d.Writes = o.verdict, o.reason, o.command, o.writes
+	d.Control, d.Settings, d.Untracked, d.Discard = o.control, o.settings, o.untracked, o.discard
+	if s == a.nothing && d.Verdict != statement.Session && d.Verdict != statement.Schema {
+		d.Reason += " (the catalogs of the database cannot be read)"
+	}
+	if d.Verdict == statement.Read || d.Verdict == statement.Unstable {
+		d.Relations, d.RelationRows = readRelations(o.reads)
+	}
+	if len(o.functions) > 0 {
+		d.Functions = slices.Sorted(maps.Keys(o.functions))
+	}
+}
+
+// describeOwn writes into a descriptor what one statement alone can have.
+func (o *outcome) describeOwn(d *statement.Descriptor) {
+	d.Chain, d.Savepoint = o.chain, o.savepoint
+	d.Prepares, d.Executes, d.Deallocates, d.DeallocatesAll = o.prepares, o.executes, o.deallocates, o.deallocatesAll
+}
+
+// concernsSession reports whether the statement changes anything of its session that somebody may follow.
+func (o *outcome) concernsSession() bool {
+	return o.control != statement.ControlNone || len(o.settings) > 0 || o.prepares != nil || o.deallocates != "" || o.deallocatesAll
 }
 
 // restriction orders verdicts for a text of several statements: the most restrictive decides. Schema comes first,
@@ -181,16 +232,32 @@ var restriction = map[statement.Verdict]int{
 	statement.Read: 0, statement.Unstable: 1, statement.Session: 2, statement.Write: 3, statement.Opaque: 4, statement.Schema: 5,
 }
 
-// merge adds a statement's outcome to the descriptor of its text.
-func merge(d *statement.Descriptor, first bool, o outcome) {
-	if first || restriction[o.verdict] > restriction[d.Verdict] {
-		d.Verdict, d.Reason = o.verdict, o.reason
+// merge adds a further statement of a text.
+func (o *outcome) merge(first bool, next outcome) {
+	if first {
+		*o = next
+		// The text of several statements has its own.
+		o.reads, o.functions, o.settings = maps.Clone(next.reads), maps.Clone(next.functions), slices.Clone(next.settings)
+		return
 	}
-	d.Writes = d.Writes.Union(o.writes)
-	d.Settings = append(d.Settings, o.settings...)
-	if o.control != statement.ControlNone {
-		d.Control = o.control
+	if restriction[next.verdict] > restriction[o.verdict] {
+		o.verdict, o.reason = next.verdict, next.reason
 	}
-	d.Untracked = d.Untracked || o.untracked
-	d.Discard = d.Discard || o.discard
+	o.writes = o.writes.Union(next.writes)
+	o.settings = append(o.settings, next.settings...)
+	if next.control != statement.ControlNone {
+		o.control = next.control
+	}
+	o.untracked = o.untracked || next.untracked
+	o.discard = o.discard || next.discard
+	o.reads = union(o.reads, next.reads)
+	o.functions = union(o.functions, next.functions)
+}
+
+func union[K comparable](a, b map[K]struct{}) map[K]struct{} {
+	if a == nil {
+		return maps.Clone(b)
+	}
+	maps.Copy(a, b)
+	return a
 }

@@ -95,11 +95,14 @@ func (m *memo) len() (entries, bytes int) {
 
 // memoSize estimates the bytes that an entry holds, with the list's and the map's share.
 func memoSize(k memoKey, d *statement.Descriptor) int {
-	const (
-		overhead = 256
-		header   = int(unsafe.Sizeof(""))
-	)
-	n := overhead + int(unsafe.Sizeof(*d)) + len(k.text) + len(d.Reason) + len(d.Normalized) + 8*len(d.RelationRows)
+	const overhead = 256
+	return overhead + len(k.text) + descriptorSize(d)
+}
+
+func descriptorSize(d *statement.Descriptor) int {
+	const header = int(unsafe.Sizeof(""))
+	n := int(unsafe.Sizeof(*d)) + len(d.Reason) + len(d.Normalized) + 8*len(d.RelationRows) +
+		len(d.Savepoint) + len(d.Executes) + len(d.Deallocates)
 	for _, list := range [][]string{d.Comments, d.Relations, d.Functions, d.Writes.Relations} {
 		for _, s := range list {
 			n += header + len(s)
@@ -107,6 +110,12 @@ func memoSize(k memoKey, d *statement.Descriptor) int {
 	}
 	for _, s := range d.Settings {
 		n += int(unsafe.Sizeof(s)) + len(s.Name) + len(s.Value)
+	}
+	if p := d.Prepares; p != nil {
+		n += int(unsafe.Sizeof(*p)) + len(p.Name) + len(p.Text)
+	}
+	for _, part := range d.Parts {
+		n += int(unsafe.Sizeof(part)) + descriptorSize(part)
 	}
 	return n
 }

@@ -19,9 +19,16 @@ type outcome struct {
 	command   string // empty: the text's first word
 	writes    statement.Closure
 	control   statement.Control
+	chain     bool
+	savepoint string
 	settings  []statement.Setting
 	untracked bool
 	discard   bool
+
+	prepares       *statement.Prepared // without its text
+	executes       string
+	deallocates    string
+	deallocatesAll bool
 
 	reads     map[*catalog.Relation]struct{}
 	functions map[string]struct{}
@@ -61,11 +68,17 @@ func judge(n *pg.Node, s *catalog.Snapshot) outcome {
 	case *pg.Node_FetchStmt, *pg.Node_ClosePortalStmt:
 		return session("uses a cursor")
 	case *pg.Node_PrepareStmt:
-		o := session("prepares a statement in SQL, whose executions cannot be told apart")
-		o.untracked = true
+		o := session("prepares a statement in SQL")
+		o.prepares = &statement.Prepared{Name: n.PrepareStmt.Name}
 		return o
 	case *pg.Node_ExecuteStmt:
-		return outcome{reason: "executes a statement that was prepared in SQL", writes: anything(), untracked: true}
+		return outcome{
+			reason: "executes a statement that was prepared in SQL", writes: anything(), untracked: true, executes: n.ExecuteStmt.Name,
+		}
+	case *pg.Node_DeallocateStmt:
+		o := session("drops a prepared statement")
+		o.deallocates, o.deallocatesAll = n.DeallocateStmt.Name, n.DeallocateStmt.Isall
+		return o
 	case *pg.Node_DoStmt:
 		return outcome{reason: "runs a block of code", writes: anything(), untracked: true}
 	case *pg.Node_CallStmt:
@@ -76,7 +89,7 @@ func judge(n *pg.Node, s *catalog.Snapshot) outcome {
 	case *pg.Node_VacuumStmt, *pg.Node_ClusterStmt, *pg.Node_ReindexStmt:
 		return outcome{reason: "maintains tables and changes no rows"}
 	case *pg.Node_CheckPointStmt, *pg.Node_LockStmt, *pg.Node_NotifyStmt, *pg.Node_ListenStmt, *pg.Node_UnlistenStmt,
-		*pg.Node_DeallocateStmt, *pg.Node_ConstraintsSetStmt:
+		*pg.Node_ConstraintsSetStmt:
 		return session("changes no rows")
 
 	case *pg.Node_TransactionStmt:
@@ -88,6 +101,7 @@ func judge(n *pg.Node, s *catalog.Snapshot) outcome {
 	case *pg.Node_DiscardStmt:
 		o := session("discards state of the session")
 		o.discard = n.DiscardStmt.Target == pg.DiscardMode_DISCARD_ALL
+		o.deallocatesAll = o.discard
 		return o
 	}
 	return judgeSchema(n, s)
@@ -116,6 +130,11 @@ func (w *walk) closure() statement.Closure {
 func (w *walk) doubts() statement.Closure { return statement.Closure{Anything: w.rank == doubtful} }
 
 func judgeSelect(n *pg.SelectStmt, s *catalog.Snapshot) outcome {
+	if settings, ok := setConfigs(n, s); ok {
+		o := session("changes a setting by set_config")
+		o.command, o.settings, o.functions = "SELECT", settings, map[string]struct{}{"pg_catalog.set_config": {}}
+		return o
+	}
 	w := newWalk(s)
 	w.message(n.ProtoReflect())
 	o := w.outcome()
@@ -218,7 +237,10 @@ func judgeExplain(n *pg.ExplainStmt, s *catalog.Snapshot) outcome {
 	executes := slices.ContainsFunc(n.Options, func(option *pg.Node) bool {
 		return option.GetDefElem().GetDefname() == "analyze"
 	})
-	o := outcome{reason: "explains a statement", functions: inner.functions, untracked: inner.untracked}
+	o := outcome{
+		reason: "explains a statement", functions: inner.functions,
+		untracked: inner.untracked || len(inner.settings) > 0, // which are followed of a statement of its own only
+	}
 	if executes {
 		o.reason, o.writes = "explains a statement by executing it", inner.writes
 		if inner.verdict == statement.Schema {

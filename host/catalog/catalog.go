@@ -31,7 +31,7 @@ var (
 
 // Options configure a [Catalog]. The zero value of each but Config stands for its default.
 type Options struct {
-	// Config says how the home's own role connects. Database is replaced per picture; it stays for SettingsDigest, where
+	// Config says how the home's own role connects. Database is replaced per picture; it stays for InitialSettings, where
 	// an empty one stands for "postgres". The Catalog keeps a copy.
 	Config *pgx.ConnConfig
 	// Logger gets what an operator must know. Nil discards it.

@@ -6,6 +6,6 @@
 // package analyze judges. It keeps one promise that R3's schema events rest on: after [Catalog.Refresh] returned, no
 // caller is given a picture that was read before.
 //
-// Lock order: Catalog.mu is the only lock that guards pictures; SettingsDigest has a connection of its own behind a
+// Lock order: Catalog.mu is the only lock that guards pictures; InitialSettings has a connection of its own behind a
 // one-slot semaphore. No I/O, callback or log happens under Catalog.mu.
 package catalog

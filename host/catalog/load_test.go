@@ -219,18 +219,18 @@ func TestAnEventTriggerIsSeen(t *testing.T) {
 	}
 }
 
-func TestTheSettingsDigestChangesWithTheSettingsThatApply(t *testing.T) {
+func TestTheDigestOfInitialSettingsChangesWithTheSettingsThatApply(t *testing.T) {
 	db := pgtest.New(t)
 	c := open(t, db)
 	user := db.CreateUser("settled", pgtest.SCRAM, "s")
 	other := db.CreateUser("other", pgtest.SCRAM, "o")
 	digest := func() string {
 		t.Helper()
-		d, err := c.SettingsDigest(t.Context(), db.Name, user)
+		d, err := c.InitialSettings(t.Context(), db.Name, user)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d
+		return d.Digest
 	}
 	last := digest()
 	for _, step := range []struct {
@@ -258,14 +258,14 @@ func TestTheSettingsDigestChangesWithTheSettingsThatApply(t *testing.T) {
 func TestTheConnectionForSettingsMayDie(t *testing.T) {
 	db := pgtest.New(t)
 	c := open(t, db)
-	if _, err := c.SettingsDigest(t.Context(), db.Name, "postgres"); err != nil {
+	if _, err := c.InitialSettings(t.Context(), db.Name, "postgres"); err != nil {
 		t.Fatal(err)
 	}
 	c.settings.slot <- struct{}{}
 	pid := c.settings.conn.PgConn().PID()
 	<-c.settings.slot
 	db.Exec(fmt.Sprintf("SELECT pg_terminate_backend(%d, 10000)", pid))
-	if _, err := c.SettingsDigest(t.Context(), db.Name, "postgres"); err != nil {
+	if _, err := c.InitialSettings(t.Context(), db.Name, "postgres"); err != nil {
 		t.Errorf("after the connection died: %v", err)
 	}
 }

@@ -130,11 +130,19 @@ WHERE (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid
   AND (t.typcategory <> 'A' OR t.oid < 16384)
   AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast')`
 
-	// querySettings: what ALTER ROLE and ALTER DATABASE … SET give a new session, with what tells one row's versions apart.
+	// querySettings: what ALTER ROLE and ALTER DATABASE … SET give a new session, with what tells one row's versions apart
+	// and the default_transaction_isolation in it; before them the server's own, where this session's role hides it not.
+	// What counts more comes later: every role and database, the database, the role, the role in the database.
 	querySettings = `
-SELECT s.setdatabase, s.setrole, s.xmin::text, s.setconfig::text
+SELECT s.setdatabase, s.setrole, s.xmin::text, s.setconfig::text,
+  coalesce((SELECT split_part(c, '=', 2) FROM unnest(s.setconfig) c WHERE starts_with(c, 'default_transaction_isolation=')), ''),
+  1 + (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int AS weight
 FROM pg_db_role_setting s
 WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = $1))
   AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = $2))
-ORDER BY 1, 2`
+UNION ALL
+SELECT 0, 0, '', '', reset_val, 0 FROM pg_settings
+WHERE name = 'default_transaction_isolation'
+  AND source IN ('default', 'environment variable', 'configuration file', 'command line')
+ORDER BY weight`
 )

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // settingsIdle is how long the connection for settings is kept after its last use.
 const settingsIdle = 10 * time.Second
 
-// settingsReader keeps one connection for SettingsDigest: each new session asks, and a connection costs far more than
+// settingsReader keeps one connection for InitialSettings: each new session asks, and a connection costs far more than
 // the query. Its fields are guarded by slot, which a goroutine holds by having put a value in.
 type settingsReader struct {
 	slot   chan struct{}
@@ -30,50 +31,58 @@ type settingsReader struct {
 	failedAt time.Time
 }
 
-// SettingsDigest digests what ALTER ROLE … SET and ALTER DATABASE … SET give a new session of the user in the database.
-// Equal digests mean equal initial settings, and a digest is read anew with each call. It says what a session that
-// begins now gets: whoever needs to know what a session got asks before the session's startup and again when it is
-// ready, and trusts the digest where both are the same.
-func (c *Catalog) SettingsDigest(ctx context.Context, database, user string) (string, error) {
+// InitialSettings are what Postgres gives a new session of a user in a database.
+type InitialSettings struct {
+	// Digest digests what ALTER ROLE … SET and ALTER DATABASE … SET give: equal digests mean equal settings.
+	Digest string
+	// Isolation is default_transaction_isolation in lower case, from them or from the server's configuration; empty
+	// where the home's own role has one of its own, which hides the server's.
+	Isolation string
+}
+
+// InitialSettings reads the settings anew with each call. It says what a session that begins now gets: whoever needs to
+// know what a session got asks before the session's startup and again when it is ready, and trusts the answer where both
+// are the same.
+func (c *Catalog) InitialSettings(ctx context.Context, database, user string) (InitialSettings, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.LoadTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.running, cancel)()
-	digest, err := c.settings.read(ctx, database, user)
+	initial, err := c.settings.read(ctx, database, user)
 	if err != nil {
-		return "", fmt.Errorf("read the settings of role and database: %w", err)
+		return InitialSettings{}, fmt.Errorf("read the settings of role and database: %w", err)
 	}
-	return digest, nil
+	return initial, nil
 }
 
-func (r *settingsReader) read(ctx context.Context, database, user string) (string, error) {
+func (r *settingsReader) read(ctx context.Context, database, user string) (initial InitialSettings, err error) {
 	select {
 	case r.slot <- struct{}{}:
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return initial, context.Cause(ctx)
 	}
 	defer func() { <-r.slot }()
 	if r.closed {
-		return "", ErrClosed
+		return initial, ErrClosed
 	}
 	r.uses++
 	r.disarm()
 	if r.failure != nil && time.Since(r.failedAt) < r.memory {
-		return "", r.failure
+		return initial, r.failure
 	}
 	r.failure = nil
 
 	kept := r.conn != nil
-	digest, err := r.query(ctx, database, user)
+	initial, err = r.query(ctx, database, user)
 	if err != nil && kept && ctx.Err() == nil {
 		// The connection may have died while it was idle: that is no failure of the server.
-		digest, err = r.query(ctx, database, user)
+		initial, err = r.query(ctx, database, user)
 	}
 	if err != nil {
 		// A caller that gave up says nothing of the server.
 		if ctx.Err() == nil {
 			r.failure, r.failedAt = err, time.Now()
 		}
-		return "", err
+		return InitialSettings{}, err
 	}
 	uses := r.uses
 	r.timers.Add(1)
@@ -81,7 +90,7 @@ func (r *settingsReader) read(ctx context.Context, database, user string) (strin
 		defer r.timers.Done()
 		r.closeIdle(uses)
 	})
-	return digest, nil
+	return initial, nil
 }
 
 func (r *settingsReader) disarm() {
@@ -92,41 +101,49 @@ func (r *settingsReader) disarm() {
 }
 
 // query asks through the kept connection or a new one, which it keeps. After an error none is kept.
-func (r *settingsReader) query(ctx context.Context, database, user string) (string, error) {
+func (r *settingsReader) query(ctx context.Context, database, user string) (InitialSettings, error) {
 	if r.conn == nil {
 		conn, err := r.dial(ctx, "")
 		if err != nil {
-			return "", err
+			return InitialSettings{}, err
 		}
 		r.conn = conn
 	}
-	digest, err := digestSettings(ctx, r.conn, database, user)
+	initial, err := initialSettings(ctx, r.conn, database, user)
 	if err != nil {
 		hangUp(r.conn)
 		r.conn = nil
 	}
-	return digest, err
+	return initial, err
 }
 
-func digestSettings(ctx context.Context, conn *pgx.Conn, database, user string) (string, error) {
+func initialSettings(ctx context.Context, conn *pgx.Conn, database, user string) (InitialSettings, error) {
 	rows, err := conn.Query(ctx, querySettings, database, user)
 	if err != nil {
-		return "", err
+		return InitialSettings{}, err
 	}
 	hash := sha256.New()
 	var (
-		inDatabase, ofRole uint32
-		version, settings  string
+		inDatabase, ofRole           uint32
+		version, settings, isolation string
+		s                            InitialSettings
 	)
-	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings}, func() error {
-		// A hash does not fail. The lengths keep neighbours apart.
-		_, _ = fmt.Fprintf(hash, "%d %d %s %d %s\n", inDatabase, ofRole, version, len(settings), settings)
+	// From the widest to the narrowest: the last that says something of the isolation counts.
+	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings, &isolation, nil}, func() error {
+		if version != "" {
+			// A hash does not fail. The lengths keep neighbours apart.
+			_, _ = fmt.Fprintf(hash, "%d %d %s %d %s\n", inDatabase, ofRole, version, len(settings), settings)
+		}
+		if isolation != "" {
+			s.Isolation = strings.ToLower(isolation)
+		}
 		return nil
 	})
 	if err != nil {
-		return "", err
+		return InitialSettings{}, err
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16]), nil
+	s.Digest = hex.EncodeToString(hash.Sum(nil)[:16])
+	return s, nil
 }
 
 // closeIdle closes the connection if it was not used since.

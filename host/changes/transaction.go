@@ -37,6 +37,8 @@ func (c *Cycle) Add(d *statement.Descriptor) {
 	c.Many = c.Many || d.Many
 	c.Immediate = c.Immediate || Immediate(d)
 	switch {
+	case d.Chain:
+		c.Control = statement.ControlMany // it ends one transaction and begins the next
 	case c.Texts == 1:
 		c.Control = d.Control
 	case d.Control != statement.ControlNone || c.Control != statement.ControlNone:

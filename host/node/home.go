@@ -132,13 +132,13 @@ func (h *home) decide(ctx context.Context, who session.Identity, d *statement.De
 }
 
 // InitialState implements [session.Analysis].
-func (h *home) InitialState(ctx context.Context, database, user string) (string, error) {
+func (h *home) InitialState(ctx context.Context, database, user string) (session.InitialSettings, error) {
 	h.databases.LoadOrStore(database, struct{}{})
 	ctx, stop := context.WithTimeout(ctx, settingsWait)
 	defer stop()
-	digest, err := h.catalog.SettingsDigest(ctx, database, user)
+	initial, err := h.catalog.InitialSettings(ctx, database, user)
 	h.noteCatalog(err)
-	return digest, err
+	return session.InitialSettings(initial), err
 }
 
 func (h *home) noteCatalog(err error) {

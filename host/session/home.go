@@ -17,7 +17,7 @@ import (
 type home struct {
 	s *Session
 	// initial is what InitialState said before the session was dialled.
-	initial string
+	initial InitialSettings
 
 	// Guarded by Session.mu: the union of what the statements in the queue may change, and since when one of them
 	// may have become visible without our knowing.
@@ -46,7 +46,7 @@ func newHome(ctx context.Context, s *Session, start *wire.Startup) *home {
 	if err != nil {
 		// Without knowing what the role and the database bring, the session shares nothing; it works all the same.
 		s.log.Warn("session's initial settings are not known: none of its statements is cached", "error", err.Error())
-		h.settings.untracked = true
+		h.settings.unknownStart()
 	}
 	return h
 }
@@ -282,50 +282,64 @@ func (h *home) follow(ctx context.Context, status byte, following bool) (forget 
 	s.mu.Lock()
 	first := s.mu.status == 0
 	s.mu.Unlock()
-	changed := first
 	if first {
 		again, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
 		if err != nil || again != h.initial {
 			// ALTER ROLE or ALTER DATABASE … SET ran while the session started: which of the two it got is not known.
 			s.log.Warn("session's initial settings changed while it started: none of its statements is cached", "error", err)
-			h.settings.untracked = true
+			h.settings.unknownStart()
 		}
 	}
 	if !following {
-		changed = changed || !h.settings.untracked
-		h.settings.untracked = true
+		h.settings.untrack()
 	}
-	sets := 0
-	for _, result := range r.results {
+	for i, result := range r.results {
 		d := result.d
 		if d == nil {
 			d = unknown
 		}
-		if r.failed && !r.completed && !changes.Immediate(d) {
-			continue // Postgres undid it, or it was in a block that can only be rolled back
+		// A failed statement, always the last, was undone by Postgres, unless it commits on its own.
+		failed := r.failed && i == len(r.results)-1 && (result.tag == "" || d.Many)
+		if failed && !r.completed && !changes.Immediate(d) {
+			continue
 		}
-		forget = forget || d.Untracked || d.Discard || d.Command == "DEALLOCATE" || d.Command == "DISCARD"
-		if len(d.Settings) > 0 || d.Discard || d.Control != statement.ControlNone {
-			sets++
+		forget = forget || d.Untracked || d.Discard || d.Prepares != nil || d.Deallocates != "" || d.DeallocatesAll
+		switch {
+		case d.Parts != nil:
+			forget = slices.ContainsFunc(d.Parts, func(part *statement.Descriptor) bool {
+				return part.Prepares != nil || part.Deallocates != "" || part.DeallocatesAll
+			}) || forget
+			h.followParts(d, result.tag, failed)
+		case !failed || d.Untracked && changes.Immediate(d):
+			h.settings.completed(d, result.tag)
 		}
-		changed = h.settings.apply(d, result.tag, r.status, status) || changed
 	}
-	if r.failed && status == wire.Idle {
-		h.settings.block = nil
-	}
-	if sets > 0 && len(r.results) > 1 && !h.settings.untracked {
-		// Which of several statements in one transaction took effect is not followed.
-		h.settings.untracked, changed = true, true
-	}
+	h.settings.endCycle(status, r.failed)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if forget {
 		s.forgetAllLocked()
 	}
-	if changed {
-		s.mu.state.private = h.settings.untracked
-		s.mu.state.token = h.settings.token()
+	if token, private := h.settings.token(), h.settings.private(); first || token != s.mu.state.token || private != s.mu.state.private {
+		s.mu.state.token, s.mu.state.private = token, private
 		s.mu.state.update()
 	}
 	return forget
+}
+
+// followParts takes in a text of several statements. Of their tags only the last is known, and of one that failed not
+// even how many statements were completed.
+func (h *home) followParts(d *statement.Descriptor, tag string, failed bool) {
+	for i, part := range d.Parts {
+		switch {
+		case failed && (part.Control != statement.ControlNone || part.Untracked):
+			h.settings.untrack()
+			return
+		case failed: // all of it was undone
+		case i == len(d.Parts)-1:
+			h.settings.completed(part, tag)
+		default:
+			h.settings.completed(part, "")
+		}
+	}
 }

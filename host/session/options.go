@@ -34,8 +34,8 @@ type Analysis interface {
 	Generation(database string) uint64
 	// Decide returns whether and for how long a result of the statement is kept.
 	Decide(ctx context.Context, who Identity, d *statement.Descriptor) Decision
-	// InitialState returns a digest of the settings that Postgres gives a new session of this role and database.
-	InitialState(ctx context.Context, database, user string) (string, error)
+	// InitialState returns what Postgres gives a new session of this role and database.
+	InitialState(ctx context.Context, database, user string) (InitialSettings, error)
 }
 
 // Journal is the home's log as a session needs it.

@@ -29,7 +29,7 @@ type analysis struct {
 	mu         sync.Mutex
 	generation uint64
 	texts      map[string]*statement.Descriptor
-	initial    string
+	initial    InitialSettings
 }
 
 func (a *analysis) Describe(_ context.Context, _, sql string) *statement.Descriptor {
@@ -53,7 +53,7 @@ func (a *analysis) Decide(context.Context, Identity, *statement.Descriptor) Deci
 	return Decision{Cache: true, TTL: time.Minute}
 }
 
-func (a *analysis) InitialState(context.Context, string, string) (string, error) {
+func (a *analysis) InitialState(context.Context, string, string) (InitialSettings, error) {
 	return a.initial, nil
 }
 

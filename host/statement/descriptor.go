@@ -53,7 +53,7 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 type Control uint8
 
 // The transaction control statements. ControlNone is every other statement; ControlMany is a text of several
-// statements of which at least one controls the transaction, whose effect is not followed statement by statement.
+// statements of which at least one controls the transaction: what each does is in the descriptor's Parts.
 const (
 	ControlNone Control = iota
 	ControlBegin
@@ -102,12 +102,21 @@ func (c Closure) Union(d Closure) Closure {
 type Setting struct {
 	// Name is the setting's name in lower case. Empty with Reset set means RESET ALL.
 	Name string
-	// Value is the value as its text in SQL, canonically spelled. It is irrelevant when Reset is set.
+	// Value is the value as Postgres keeps it, however the statement spelled it: SET x TO a, SET x = 'a' and
+	// set_config('x', 'a', …) all say a. It is irrelevant when Reset is set.
 	Value string
 	// Reset is set for RESET name, SET name TO DEFAULT and RESET ALL.
 	Reset bool
 	// Local is set for SET LOCAL: the change ends with the transaction.
 	Local bool
+}
+
+// Prepared is a statement that was prepared in SQL.
+type Prepared struct {
+	// Name is the statement's name, folded as Postgres folds it.
+	Name string
+	// Text is the text of the statement itself, as a Parse message would carry it.
+	Text string
 }
 
 // Descriptor is what analysis knows of one statement text in one database at one generation of its catalog.
@@ -137,15 +146,36 @@ type Descriptor struct {
 	Writes Closure
 	// Control is what the statement does to the transaction block.
 	Control Control
+	// Chain is set for COMMIT and ROLLBACK with AND CHAIN, which begin the next block as they end one.
+	Chain bool
+	// Savepoint is the name in SAVEPOINT, RELEASE and ROLLBACK TO, folded as Postgres folds it.
+	Savepoint string
 	// Settings are the changes of session state that can be followed, in their order.
 	Settings []Setting
 	// Untracked is set where the statement may change its session's state in a way that is not followed (a
-	// temporary table, an unknown volatile function, set_config in a query, PREPARE): from then on the session shares nothing.
+	// temporary table, an unknown volatile function, set_config of what only execution tells): from then on the
+	// session shares nothing.
 	Untracked bool
+	// Prepares is what a PREPARE prepares; nil for any other statement. To prepare changes no answer: the names that
+	// SQL prepares are those of the protocol, so whoever follows these has to follow those.
+	Prepares *Prepared
+	// Executes is the name of the statement that an EXECUTE executes. Its descriptor says "anything", because the name
+	// stands for another text in each session; a session that followed the PREPARE knows better. It is empty where
+	// EXECUTE is a part of another statement.
+	Executes string
+	// Deallocates is the name of the statement that a DEALLOCATE drops, DeallocatesAll is set where all of them are
+	// (DEALLOCATE ALL, DISCARD ALL).
+	Deallocates    string
+	DeallocatesAll bool
 	// Discard is set for DISCARD ALL, which brings an untracked session back to its initial state.
 	Discard bool
 	// Many is set where the text holds more than one statement. Such a text is never answered from memory.
 	Many bool
+	// Parts describe the statements of a text that holds several, in their order: one for each CommandComplete that
+	// Postgres owes. None of them is Many, and none has Comments or a Normalized text. Prepares, Executes, Deallocates,
+	// Savepoint and Chain are the parts' alone. Parts is nil for a single statement, and where a text holds more
+	// statements than anybody follows one by one; if those concern their session, the text is Untracked.
+	Parts []*Descriptor
 	// Generation is the generation of the catalog picture that the descriptor was made with.
 	Generation uint64
 }
