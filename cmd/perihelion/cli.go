@@ -35,7 +35,9 @@ type commonFlags struct {
 	MaxEntries         string `key:"edge.max_entries" placeholder:"N"`
 	CacheMaxBytes      string `key:"cache.max_bytes" placeholder:"SIZE"`
 	CacheMaxEntryBytes string `key:"cache.max_entry_bytes" placeholder:"SIZE"`
+	LazyBegin          string `key:"lazy_begin" placeholder:"SWITCH"`
 	SessionsMax        string `key:"sessions.max" placeholder:"N"`
+	SessionsKeepAlive  string `key:"sessions.keep_alive" placeholder:"DURATION"`
 	DrainTimeout       string `key:"drain_timeout" placeholder:"DURATION"`
 	LogLevel           string `key:"log.level" placeholder:"LEVEL"`
 	LogFormat          string `key:"log.format" placeholder:"FORMAT"`

@@ -16,6 +16,15 @@ const (
 	Edge Role = "edge"
 )
 
+// Switch is on or off.
+type Switch string
+
+// The positions of a switch.
+const (
+	On  Switch = "on"
+	Off Switch = "off"
+)
+
 // Config is the whole configuration of a node. It is immutable once [Load] has returned it, so it may be read by any
 // number of goroutines; its slices must not be written to.
 type Config struct {
@@ -39,6 +48,8 @@ type Config struct {
 	Cache CacheSection
 	// Policies is the section `policies`.
 	Policies PoliciesSection
+	// LazyBegin says whether a plain BEGIN is answered from memory and sent with the first statement that has to be.
+	LazyBegin Switch
 	// Sessions is the section `sessions`.
 	Sessions SessionsSection
 	// DrainTimeout bounds how long the end of a node waits for running statements.
@@ -92,6 +103,8 @@ type PoliciesSection struct {
 type SessionsSection struct {
 	// Max bounds the number of sessions at a time.
 	Max int
+	// KeepAlive is how long a session may live on answers from memory before its upstream hears from it. 0: for ever.
+	KeepAlive time.Duration
 }
 
 // LogSection says what is logged and how.
@@ -111,7 +124,8 @@ func Default() *Config {
 		RenewInterval: time.Second,
 		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
 		Policies:      PoliciesSection{MaxFailures: 5},
-		Sessions:      SessionsSection{Max: 1000},
+		LazyBegin:     On,
+		Sessions:      SessionsSection{Max: 1000, KeepAlive: 2 * time.Second},
 		DrainTimeout:  30 * time.Second,
 		Log:           LogSection{Level: slog.LevelInfo, Format: "auto"},
 	}

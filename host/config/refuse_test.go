@@ -30,6 +30,8 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"policies.max_failures": {"0"},
 		"policies.cache_dir":    {"a\x00b"},
 		"sessions.max":          {"0", "1000001"},
+		"sessions.keep_alive":   {"-1s", "61m"},
+		"lazy_begin":            {"ON", "true", "yes"},
 		"drain_timeout":         {"-1s", "61m"},
 		"log.level":             {"", "INFO", "trace", "0"},
 		"log.format":            {"", "JSON", "logfmt"},

@@ -70,6 +70,9 @@ func (s *Session) message(ctx context.Context, kind byte, m []byte) error {
 		}
 		return errDone
 	}
+	if kind == wire.FunctionCall {
+		s.keepPromise(ctx)
+	}
 	s.control(kind)
 	return s.sendAndAdvance(m)
 }
@@ -140,20 +143,19 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	}
 	now := invalidation.Now()
 	s.mu.Lock()
-	s.mu.unnamedKnown = false // a simple query ends the unnamed statement
 	reads := s.mu.state.reads(text)
-	if reads && s.obstacleLocked(now) == none {
-		s.key = appendQueryKey(s.key[:0], &s.mu.state.prefix, text)
-		if e := s.Cache.Get(s.Cache.Hash(s.key), s.key, now); e != nil {
-			s.mu.Unlock()
-			s.plan = append(s.plan[:0], step{kind: wire.Query, entry: e})
-			err := s.answer(now)
-			s.in.Advance(len(m))
+	if reads && s.obstacleLocked(now) == none && s.planQueryLocked(text, now) {
+		s.mu.Unlock()
+		err := s.answer(now)
+		s.in.Advance(len(m))
+		if err != nil {
 			return err
 		}
+		return s.keepAlive(now)
 	}
 	s.mu.Unlock()
 
+	s.keepPromise(ctx)
 	e := expected{kind: wire.Query, sent: now}
 	f := &fill{}
 	if s.Analysis != nil {
@@ -161,6 +163,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		e.d = f.d
 	}
 	s.mu.Lock()
+	s.mu.unnamedKnown, s.mu.staleUnnamed, s.mu.stalePortal = false, false, false // a simple query ends both
 	if reads && s.fillableLocked(f) {
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
 		f.serial = s.mu.state.serial
@@ -169,6 +172,54 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	s.pushLocked(e)
 	s.mu.Unlock()
 	return s.sendAndAdvance(m)
+}
+
+// planQueryLocked finds the answer to a simple query in memory, and makes true what it answers.
+func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
+	p := &s.plan
+	one := step{kind: wire.Query, block: statement.ReadBlock(text)}
+	status, promised := s.mu.status, s.mu.promised
+	if one.block == statement.NoBlock {
+		s.key = appendQueryKey(s.key[:0], &s.mu.state.prefix, text)
+		if one.entry = s.Cache.Get(s.Cache.Hash(s.key), s.key, now); one.entry == nil {
+			return false
+		}
+	} else {
+		if len(text) > maxPromise/2 || !s.makesBlockLocked(one.block, status, promised) {
+			return false
+		}
+		if promised = one.block.Begins(); promised {
+			status = wire.InBlock
+			s.promise.promiseSimple(text)
+		} else {
+			status = wire.Idle
+		}
+	}
+	p.steps, p.status = append(p.steps[:0], one), status
+	s.mu.status, s.mu.promised = status, promised
+	// A simple query ends the unnamed statement and the unnamed portal; the upstream may still have them.
+	s.mu.unnamedKnown, s.mu.staleUnnamed = false, true
+	s.mu.stalePortal = status != wire.Idle
+	return true
+}
+
+// keepAlive sends a bare Sync where the session has lived on answers from memory for a while, so that neither the
+// backend nor anything on the way takes it for idle. Its answer is swallowed.
+func (s *Session) keepAlive(now invalidation.Instant) error {
+	if s.KeepAlive <= 0 || now < s.sentLast.Add(s.KeepAlive) {
+		return nil
+	}
+	s.sentLast = now
+	s.mu.Lock()
+	busy := s.mu.queue.len() > 0 || s.confused.Load()
+	if !busy {
+		s.pushLocked(expected{kind: wire.Sync, injected: true})
+	}
+	s.mu.Unlock()
+	if busy {
+		return nil
+	}
+	return s.send([]byte{wire.Sync, 0, 0, 0, 4})
 }
 
 // judge completes a fill with what the home knows of its statement: stamped first, so that whatever changes while
@@ -181,9 +232,39 @@ func (s *Session) judge(ctx context.Context, f *fill, text string, reads bool) {
 		return
 	}
 	f.d = s.Analysis.Describe(ctx, s.who.Database, text)
+	if f.d.Executes != "" {
+		f.d = s.resolve(ctx, f.d)
+	}
 	if f.d.Verdict == statement.Read && !f.d.Many {
 		f.decision = s.Analysis.Decide(ctx, s.who, f.d)
 	}
+}
+
+// resolve returns what an EXECUTE does, where the statement that it executes is known: what that one changes. Its result
+// is not kept all the same.
+func (s *Session) resolve(ctx context.Context, d *statement.Descriptor) *statement.Descriptor {
+	s.mu.Lock()
+	p := s.mu.named[d.Executes]
+	ok := p != nil && len(p.text) > 0 && s.mu.queue.len() == 0 && s.mu.state.reads(p.text)
+	text := ""
+	if ok {
+		text = string(p.text)
+	}
+	s.mu.Unlock()
+	if !ok {
+		return d
+	}
+	of := s.Analysis.Describe(ctx, s.who.Database, text)
+	if of.Many || of.Executes != "" {
+		return d
+	}
+	resolved := *of
+	resolved.Command, resolved.Parameters, resolved.Executes = d.Command, d.Parameters, d.Executes
+	if of.Verdict == statement.Read {
+		// The text of an EXECUTE does not tell what it executes, so no key can be made of it.
+		resolved.Verdict, resolved.Reason = statement.Unstable, "executes a prepared statement by its name in SQL"
+	}
+	return &resolved
 }
 
 // fillableLocked reports whether the result of a statement may be kept as far as is known before it is sent.
@@ -198,8 +279,12 @@ func (s *Session) fillableLocked(f *fill) bool {
 func (s *Session) segment(ctx context.Context) error {
 	m := s.in.Window()[:s.held]
 	now := invalidation.Now()
+	var behind []byte
 	s.mu.Lock()
 	hit := s.obstacleLocked(now) == none && s.planLocked(m, now)
+	if hit {
+		behind = s.adoptLocked()
+	}
 	s.mu.Unlock()
 	if !hit {
 		return s.forwardHeld(ctx)
@@ -207,22 +292,26 @@ func (s *Session) segment(ctx context.Context) error {
 	err := s.answer(now)
 	s.in.Advance(s.held)
 	s.held = 0
-	return err
+	if err != nil {
+		return err
+	}
+	if behind != nil {
+		return s.send(behind)
+	}
+	return s.keepAlive(now)
 }
 
 // forwardHeld sends what is held upstream.
 func (s *Session) forwardHeld(ctx context.Context) error {
 	all := s.in.Window()[:s.held]
+	s.keepPromise(ctx)
 	sent := 0 // all before it is sent
 	for at := 0; at < len(all); {
 		kind, size, _, _ := wire.Header(all[at:])
-		m := all[at : at+size]
-		if missing := s.extended(ctx, kind, m); missing != nil {
-			// The backend does not know the unnamed statement: its Parse was answered from memory.
-			if err := s.send(all[sent:at]); err != nil {
-				return err
-			}
-			if err := s.send(missing); err != nil {
+		s.extended(ctx, kind, all[at:at+size])
+		if len(s.ahead) > 0 {
+			// The backend must get something of ours before this message.
+			if err := s.sendAround(all[sent:at], nil); err != nil {
 				return err
 			}
 			sent = at
@@ -237,129 +326,65 @@ func (s *Session) forwardHeld(ctx context.Context) error {
 	return nil
 }
 
-// extended queues the reply to one message of an extended query. Where the upstream must get a Parse before it, that
-// is returned.
-func (s *Session) extended(ctx context.Context, kind byte, m []byte) (missing []byte) {
+// extended queues the reply to one message of an extended query. What the upstream must get before it is put ahead.
+func (s *Session) extended(ctx context.Context, kind byte, m []byte) {
 	body := m[wire.HeaderSize:]
 	switch kind {
 	case wire.Parse:
 		s.parse(body)
 	case wire.Bind:
-		return s.bind(ctx, body, true)
+		s.bind(ctx, body, true)
 	case wire.Describe:
-		d, ok := readDescribe(body)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !ok {
-			s.confuse("malformed message")
-			return nil
-		}
-		if d.kind == 'S' {
-			missing = s.injectLocked(d.name)
-			s.pushLocked(expected{kind: kind, ofStatement: true})
-			return missing
-		}
-		s.pushLocked(expected{kind: kind, fill: s.mu.portals[string(d.name)].fill})
+		s.describe(ctx, body)
 	case wire.Execute:
 		s.execute(body)
 	case wire.Close:
-		d, ok := readDescribe(body)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !ok {
-			s.confuse("malformed message")
-			return nil
-		}
-		if d.kind == 'S' {
-			s.forgetLocked(string(d.name))
-		} else {
-			delete(s.mu.portals, string(d.name))
-		}
-		s.pushLocked(expected{kind: kind})
+		s.close(body)
 	case wire.Sync:
 		s.mu.Lock()
 		s.pushLocked(expected{kind: kind, sent: invalidation.Now()})
 		s.mu.Unlock()
 	case wire.Flush:
 	}
-	return nil
 }
 
 func (s *Session) parse(body []byte) {
 	m, ok := readParse(body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !ok {
+	switch {
+	case !ok:
 		s.confuse("malformed message")
 		return
+	case s.mu.skipping:
+		return // the backend skips it as well
 	}
-	name := string(m.name)
-	s.forgetLocked(name)
+	e := expected{kind: wire.Parse, name: string(m.name)}
 	switch {
-	case name == "":
+	case e.name == "":
 		s.mu.unnamed.set(m, nil, true)
-		s.mu.unnamedKnown = true
-	case len(s.mu.named) < maxPrepared && s.mu.namedBytes < maxPreparedBytes:
+		s.mu.unnamedKnown, s.mu.staleUnnamed = true, false
+	case s.roomLocked(m):
+		e.old = s.mu.named[e.name]
 		p := &prepared{}
 		p.set(m, nil, true)
-		s.mu.named[name] = p
-		s.mu.namedBytes += p.size()
+		s.setNamedLocked(e.name, p)
+	default:
+		s.setNamedLocked(e.name, nil)
+		s.mu.namesKnown = false
 	}
-	s.pushLocked(expected{kind: wire.Parse, name: name})
+	s.pushLocked(e)
 }
 
-// forgetLocked drops what is known of a prepared statement.
-func (s *Session) forgetLocked(name string) {
-	if name == "" {
-		s.mu.unnamedKnown = false
-		return
-	}
-	if p := s.mu.named[name]; p != nil {
-		s.mu.namedBytes -= p.size()
-		delete(s.mu.named, name)
-	}
-}
-
-// forgetAllLocked drops what is known of all prepared statements and portals.
-func (s *Session) forgetAllLocked() {
-	clear(s.mu.named)
-	clear(s.mu.portals)
-	s.mu.namedBytes = 0
-	if s.mu.unnamed.upstream {
-		s.mu.unnamedKnown = false
-	}
-}
-
-// statementLocked returns what is known of a prepared statement, or nil.
-func (s *Session) statementLocked(name []byte) *prepared {
-	if len(name) == 0 {
-		if !s.mu.unnamedKnown {
-			return nil
-		}
-		return &s.mu.unnamed
-	}
-	return s.mu.named[string(name)]
-}
-
-// injectLocked returns the Parse that the upstream must get before a message that names the statement; nil: none.
-func (s *Session) injectLocked(name []byte) []byte {
-	if len(name) > 0 || !s.mu.unnamedKnown || s.mu.unnamed.upstream {
-		return nil
-	}
-	s.mu.unnamed.upstream = true
-	s.pushLocked(expected{kind: wire.Parse, injected: true})
-	return s.mu.unnamed.raw
-}
-
-func (s *Session) bind(ctx context.Context, body []byte, whole bool) (missing []byte) {
+func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 	m, ok := readBind(body)
 	if !ok {
 		s.confuse("malformed message")
-		return nil
+		return
 	}
 	f := &fill{d: unknown}
 	s.mu.Lock()
-	missing = s.injectLocked(m.statement)
+	s.agreeLocked(m.statement)
 	p := s.statementLocked(m.statement)
 	var text string
 	reads := false
@@ -370,7 +395,7 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) (missing []
 		}
 	}
 	s.mu.Unlock()
-	if p != nil && s.Analysis != nil {
+	if text != "" {
 		s.judge(ctx, f, text, reads)
 	}
 	s.mu.Lock()
@@ -378,18 +403,86 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) (missing []
 	b := portal{d: f.d}
 	// The upstream's loop may have dropped the statement meanwhile, after an error: then nothing is kept.
 	p = s.statementLocked(m.statement)
-	if whole && p != nil && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
+	if whole && p != nil && !p.foreign && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
 		f.key = appendBindKey(nil, &s.mu.state.prefix, p.part, m.rest)
 		f.serial = s.mu.state.serial
 		b.fill = f
 	}
+	if len(m.portal) == 0 {
+		s.mu.stalePortal = false
+	}
 	if len(s.mu.portals) < maxPrepared || len(m.portal) == 0 {
+		if s.mu.portals == nil {
+			s.mu.portals = map[string]portal{}
+		}
 		s.mu.portals[string(m.portal)] = b
 	} else {
 		delete(s.mu.portals, string(m.portal))
 	}
 	s.pushLocked(expected{kind: wire.Bind})
-	return missing
+}
+
+func (s *Session) describe(ctx context.Context, body []byte) {
+	d, ok := readDescribe(body)
+	if !ok {
+		s.confuse("malformed message")
+		return
+	}
+	if d.kind == 'P' {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.agreePortalLocked(d.name)
+		s.pushLocked(expected{kind: wire.Describe, fill: s.mu.portals[string(d.name)].fill})
+		return
+	}
+	f := &fill{d: unknown}
+	s.mu.Lock()
+	s.agreeLocked(d.name)
+	p := s.statementLocked(d.name)
+	fillable := p != nil && !p.foreign && s.mu.state.reads(p.text)
+	text := ""
+	if fillable && s.Analysis != nil {
+		text = string(p.text)
+	}
+	s.mu.Unlock()
+	if text != "" {
+		s.judge(ctx, f, text, true)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := expected{kind: wire.Describe, ofStatement: true}
+	if p = s.statementLocked(d.name); p != nil && fillable && s.fillableLocked(f) {
+		f.key = appendStatementKey(nil, &s.mu.state.prefix, p.part)
+		f.serial = s.mu.state.serial
+		e.fill = f
+	}
+	s.pushLocked(e)
+}
+
+func (s *Session) close(body []byte) {
+	d, ok := readDescribe(body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !ok {
+		s.confuse("malformed message")
+		return
+	}
+	if s.mu.skipping {
+		return
+	}
+	switch {
+	case d.kind == 'S':
+		s.forgetLocked(string(d.name))
+		if len(d.name) == 0 {
+			s.mu.staleUnnamed = false
+		}
+	default:
+		delete(s.mu.portals, string(d.name))
+		if len(d.name) == 0 {
+			s.mu.stalePortal = false
+		}
+	}
+	s.pushLocked(expected{kind: wire.Close})
 }
 
 func (s *Session) execute(body []byte) {
@@ -400,6 +493,7 @@ func (s *Session) execute(body []byte) {
 		s.confuse("malformed message")
 		return
 	}
+	s.agreePortalLocked(name)
 	b, known := s.mu.portals[string(name)]
 	e := expected{kind: wire.Execute, d: unknown}
 	if known {
@@ -419,26 +513,34 @@ func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 	body := s.in.Window()[wire.HeaderSize:]
 	switch kind {
 	case wire.Query, wire.FunctionCall:
+		s.keepPromise(ctx)
 		s.mu.Lock()
+		if kind == wire.Query {
+			s.mu.unnamedKnown, s.mu.staleUnnamed, s.mu.stalePortal = false, false, false
+		}
 		s.pushLocked(expected{kind: kind, d: unknown, sent: invalidation.Now()})
 		s.mu.Unlock()
 	case wire.Parse:
+		s.keepPromise(ctx)
 		name, _, ok := wire.CutString(body)
 		s.mu.Lock()
 		if ok {
-			s.forgetLocked(string(name))
-			s.pushLocked(expected{kind: kind, name: string(name)})
+			e := expected{kind: kind, name: string(name), old: s.mu.named[string(name)]}
+			s.foreignLocked(e.name, "")
+			s.pushLocked(e)
 		} else {
 			s.confuse("malformed message")
 		}
 		s.mu.Unlock()
 	case wire.Bind:
-		if err := s.send(s.bind(ctx, body, false)); err != nil {
-			return err
-		}
+		s.keepPromise(ctx)
+		s.bind(ctx, body, false)
 	case wire.CopyData, wire.Password:
 	default:
 		s.confuse("oversized message")
+	}
+	if err := s.sendAround(nil, nil); err != nil {
+		return err
 	}
 	for {
 		window := s.in.Window()
@@ -456,11 +558,34 @@ func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 	}
 }
 
+// sendAround writes before, what is put ahead, and m to the upstream, in one write where that is small.
+func (s *Session) sendAround(before, m []byte) error {
+	ahead := s.ahead
+	if s.ahead = s.ahead[:0]; cap(ahead) > maxHeld {
+		s.ahead = nil
+	}
+	if len(ahead) == 0 || len(before)+len(m) > maxHeld {
+		for _, part := range [...][]byte{before, ahead, m} {
+			if err := s.send(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(before) > 0 {
+		if err := s.send(before); err != nil {
+			return err
+		}
+	}
+	return s.send(append(ahead, m...))
+}
+
 // send writes to the upstream.
 func (s *Session) send(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	s.sentLast = invalidation.Now()
 	if _, err := s.upstream.Write(b); err != nil {
 		// The upstream's loop knows better why, and passes on what the backend said last.
 		s.await(time.Second)
@@ -485,9 +610,9 @@ func (s *Session) await(d time.Duration) {
 	}
 }
 
-// sendAndAdvance sends a message that stands at the start of the window, and drops it.
+// sendAndAdvance sends what is put ahead and a message that stands at the start of the window, and drops it.
 func (s *Session) sendAndAdvance(m []byte) error {
-	if err := s.send(m); err != nil {
+	if err := s.sendAround(nil, m); err != nil {
 		return err
 	}
 	s.in.Advance(len(m))

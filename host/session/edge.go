@@ -66,11 +66,15 @@ func (s *Session) learn(status byte, following bool) (cacheable bool) {
 	for i, result := range r.results {
 		read := reads[i]
 		if read == nil || !following || !s.keepable(status) {
-			s.count.bypasses.Add(1)
+			if !result.describe {
+				s.count.bypasses.Add(1)
+			}
 			continue
 		}
-		cacheable = true
-		s.count.misses.Add(1)
+		if !result.describe {
+			cacheable = true
+			s.count.misses.Add(1)
+		}
 		s.mu.Lock()
 		keep := s.keepLocked(result.fill)
 		s.mu.Unlock()
@@ -79,16 +83,30 @@ func (s *Session) learn(status byte, following bool) (cacheable bool) {
 		}
 	}
 	for _, f := range r.facts {
-		if f.Session == nil {
-			continue
+		if f.Session != nil {
+			s.adapt(f.Session)
 		}
-		s.mu.Lock()
-		s.mu.state.token, s.mu.state.private = f.Session.State, f.Session.Private || f.Session.State == ""
-		s.mu.state.update()
-		if f.Session.Forget {
-			s.forgetAllLocked()
-		}
-		s.mu.Unlock()
 	}
 	return cacheable
+}
+
+// adapt takes in what the home says of the session.
+func (s *Session) adapt(f *statement.SessionFact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if private := f.Private || f.State == ""; private != s.mu.state.private || f.State != s.mu.state.token {
+		s.mu.state.token, s.mu.state.private = f.State, private
+		s.mu.state.update()
+	}
+	s.mu.committed, s.mu.readable = f.Begin, f.Block
+	if f.Forget || f.None {
+		s.forgetAllLocked(f.None)
+	}
+	for _, n := range f.Names {
+		if n.Dropped {
+			s.setNamedLocked(n.Name, nil)
+		} else {
+			s.foreignLocked(n.Name, "")
+		}
+	}
 }

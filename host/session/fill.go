@@ -58,3 +58,10 @@ func appendBindKey(dst []byte, prefix *[prefixSize]byte, part, rest []byte) []by
 	dst = append(dst, part...)
 	return append(dst, rest...)
 }
+
+// appendStatementKey appends the key of the description of a statement.
+func appendStatementKey(dst []byte, prefix *[prefixSize]byte, part []byte) []byte {
+	dst = append(dst, prefix[:]...)
+	dst = append(dst, wire.Describe)
+	return append(dst, part...)
+}

@@ -34,8 +34,9 @@ type home struct {
 	// generation is the catalog's when the first write of the transaction was described; 0: none was.
 	generation uint64
 	txSchema   bool
-	// told is the state that an edge was last told.
-	told statement.SessionFact
+	// told is the state that an edge was last told; names is what it must still be told of prepared statements.
+	told, names statement.SessionFact
+	started     bool
 }
 
 func newHome(ctx context.Context, s *Session, start *wire.Startup) *home {
@@ -136,42 +137,50 @@ func changesSchema(d *statement.Descriptor) bool {
 }
 
 // finish takes in the end of a cycle. It publishes what has become visible, keeps results, and returns the facts for
-// an edge and whether a result that may be kept was among the cycle's.
-func (h *home) finish(ctx context.Context, status byte, following bool) (message []byte, cacheable bool) {
+// an edge and whether a result that may be kept was among the cycle's. speak is not set for a cycle that the edge did
+// not ask for: it is told with the next.
+func (h *home) finish(ctx context.Context, status byte, following, speak bool) (message []byte, cacheable bool) {
 	s, r := h.s, &h.s.reply
+	h.start(ctx)
+	if !following {
+		h.settings.untrack()
+	}
 	var facts []statement.Fact
 	if write := h.publish(status, following); write != nil {
 		facts = append(facts, statement.Fact{Index: -1, Write: write})
 	}
-	reads := following && s.keepable(status)
-	for _, result := range r.results {
-		reads = reads && result.d != nil && result.d.Verdict == statement.Read
-	}
+	h.settings.endCycle(status, r.failed)
+	reads := following && s.keepable(status) && h.onlyReads(status)
 	for i, result := range r.results {
 		fact, ok := h.keep(result, reads)
-		if ok {
+		switch {
+		case result.describe:
+		case ok:
 			cacheable = true
 			s.count.misses.Add(1)
-		} else {
+		default:
 			s.count.bypasses.Add(1)
 		}
-		if s.tunnel && result.d != nil {
-			fact.Index, fact.Fingerprint, fact.Verdict, fact.Reason = i, result.d.Fingerprint, result.d.Verdict, result.d.Reason
+		if !s.tunnel {
+			continue
+		}
+		if result.d != nil {
+			fact.Fingerprint, fact.Verdict, fact.Reason = result.d.Fingerprint, result.d.Verdict, result.d.Reason
+		}
+		if fact.Index = i; ok || result.d != nil {
 			facts = append(facts, fact)
 		}
 	}
-	forget := h.follow(ctx, status, following)
-	if !s.tunnel {
+	now := h.follow(status)
+	if !s.tunnel || !speak {
 		return nil, cacheable
 	}
-	s.mu.Lock()
-	now := statement.SessionFact{State: s.mu.state.token, Private: s.mu.state.private}
-	s.mu.Unlock()
-	if forget || now != h.told {
+	if now.Forget || now.None || len(now.Names) > 0 || !now.Equal(h.told) {
 		h.told = now
-		now.Forget = forget
+		h.told.Forget, h.told.None, h.told.Names = false, false, nil
 		facts = append(facts, statement.Fact{Index: -1, Session: &now})
 	}
+	h.names = statement.SessionFact{}
 	if message = appendFacts(nil, facts); message == nil {
 		// Too many statements for one message. What the edge must know of the session and of its writes fits always.
 		message = appendFacts(nil, slices.DeleteFunc(facts, func(f statement.Fact) bool { return f.Index >= 0 }))
@@ -179,28 +188,77 @@ func (h *home) finish(ctx context.Context, status byte, following bool) (message
 	return message, cacheable
 }
 
-// publish makes known what has become visible with the cycle; nil: nothing has.
+// start looks again at what the session started with, once Postgres has said that it is ready.
+func (h *home) start(ctx context.Context) {
+	if h.started {
+		return
+	}
+	h.started = true
+	s := h.s
+	again, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
+	if err != nil || again != h.initial {
+		// ALTER ROLE or ALTER DATABASE … SET ran while the session started: which of the two it got is not known.
+		s.log.Warn("session's initial settings changed while it started: none of its statements is cached", "error", err)
+		h.settings.unknownStart()
+	}
+}
+
+// onlyReads reports whether results of the cycle may be kept: outside a block, where all its statements are reads, or
+// inside one that is READ COMMITTED and has only read, so that each statement took a snapshot of its own and saw nothing
+// that others do not see.
+func (h *home) onlyReads(status byte) bool {
+	r := &h.s.reply
+	for _, result := range r.results {
+		switch d := result.d; {
+		case result.describe:
+		case d == nil || d.Many:
+			return false
+		case d.Verdict == statement.Read:
+		case d.Control == statement.ControlBegin && status == wire.InBlock:
+		default:
+			return false
+		}
+	}
+	if status == wire.Idle {
+		return r.status == wire.Idle
+	}
+	return h.readable(status)
+}
+
+// readable reports whether the block at hand is one that answers and results may come from memory in.
+func (h *home) readable(status byte) bool {
+	return status == wire.InBlock && h.tx.OnlyRead() && h.settings.readCommitted()
+}
+
+// publish takes in the cycle's statements, and makes known what has become visible with them; nil: nothing has.
 func (h *home) publish(status byte, following bool) *statement.WriteFact {
 	s, r := h.s, &h.s.reply
-	cycle := changes.Cycle{Failed: r.failed, Completed: r.completed, Before: r.status, After: status}
-	for _, result := range r.results {
+	s.mu.Lock()
+	for i := range r.results {
+		result := &r.results[i]
+		if result.describe {
+			continue
+		}
 		d := result.d
 		if d == nil {
 			d = unknown
 		}
-		cycle.Add(d)
-		cycle.Tag = result.tag
 		h.txSchema = h.txSchema || changesSchema(d)
 		if !d.Writes.Empty() && h.generation == 0 {
 			h.generation = d.Generation
 		}
+		switch {
+		case d.Many && result.failed && result.tag == "" && len(result.more) == 0 && !changes.Immediate(d):
+			h.tx.Failed(d) // nothing of it was executed, or all of it was undone
+		case !result.statements(d, h.completed, h.failed):
+			h.unfollowed(d)
+		}
 	}
 	if !following {
-		cycle = changes.Cycle{Writes: statement.Closure{Anything: true}, Texts: 1, Many: true, Completed: true, Control: statement.ControlMany, Immediate: true, Before: r.status, After: status}
+		h.tx.Unfollowed(statement.Closure{Anything: true})
 		h.txSchema = true
 	}
-	s.mu.Lock()
-	visible := h.tx.Finish(cycle)
+	visible := h.tx.End(status)
 	idle := s.mu.queue.len() <= 1 // this cycle's own end is still in it
 	if idle {
 		h.disarmLocked()
@@ -225,6 +283,61 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 	return fact
 }
 
+// completed takes in one statement that Postgres has completed. The caller holds Session.mu.
+func (h *home) completed(d *statement.Descriptor, tag string) {
+	h.tx.Completed(d, tag)
+	h.settings.completed(d, tag)
+	h.nameLocked(d)
+}
+
+// failed takes in one statement that Postgres answered with an error.
+func (h *home) failed(d *statement.Descriptor) {
+	h.tx.Failed(d)
+	if d.Untracked && changes.Immediate(d) {
+		h.settings.completed(d, "")
+		h.nameLocked(d)
+	}
+}
+
+// unfollowed takes in a text of which it is not known which of its statements were completed.
+func (h *home) unfollowed(d *statement.Descriptor) {
+	h.tx.Unfollowed(d.Writes)
+	if d.Untracked || d.Discard || d.Control != statement.ControlNone || len(d.Settings) > 0 {
+		h.settings.untrack()
+	}
+	h.forgetLocked()
+}
+
+// nameLocked notes what a statement did to the names of prepared statements.
+func (h *home) nameLocked(d *statement.Descriptor) {
+	s := h.s
+	switch {
+	case d.Discard || d.DeallocatesAll:
+		s.forgetAllLocked(true)
+		h.names = statement.SessionFact{None: true}
+	case d.Untracked:
+		h.forgetLocked()
+	case d.Prepares != nil:
+		s.foreignLocked(d.Prepares.Name, d.Prepares.Text)
+		h.names.Names = append(h.names.Names, statement.NameFact{Name: d.Prepares.Name})
+	case d.Deallocates != "":
+		s.setNamedLocked(d.Deallocates, nil)
+		h.names.Names = append(h.names.Names, statement.NameFact{Name: d.Deallocates, Dropped: true})
+	}
+	if len(h.names.Names) > maxNames {
+		h.forgetLocked()
+	}
+}
+
+// maxNames bounds the names that one fact tells of.
+const maxNames = 256
+
+// forgetLocked gives up following which prepared statements there are.
+func (h *home) forgetLocked() {
+	h.s.forgetAllLocked(false)
+	h.names = statement.SessionFact{Forget: true}
+}
+
 // maxFactTables bounds the relations that a write's fact names; it says the whole database instead of more.
 const maxFactTables = 256
 
@@ -242,17 +355,21 @@ func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
 		return statement.Fact{}, false
 	}
 	s.mu.Lock()
-	keep := f.d == result.d && f.serial == s.mu.state.serial && !s.mu.state.private
+	keep := (f.d == result.d || result.describe) && f.serial == s.mu.state.serial && !s.mu.state.private
 	whole := keep && s.keepLocked(f)
 	s.mu.Unlock()
 	if !keep {
 		return statement.Fact{}, false
 	}
+	relations := f.d.Relations
+	if result.describe {
+		relations = nil // a description changes with the schema, not with rows
+	}
 	if whole {
-		s.store(f, s.Journal.Epoch(), f.stamp, f.d.Relations, f.d.Fingerprint, f.decision.TTL)
+		s.store(f, s.Journal.Epoch(), f.stamp, relations, f.d.Fingerprint, f.decision.TTL)
 	}
 	// An edge may have room for what the home had not.
-	return statement.Fact{Read: s.readFact(f.stamp, f.d.Relations, f.decision.TTL)}, true
+	return statement.Fact{Read: s.readFact(f.stamp, relations, f.decision.TTL)}, true
 }
 
 // readFact returns the conditions under which a result may be kept.
@@ -275,71 +392,18 @@ func (s *Session) store(f *fill, epoch string, stamp invalidation.Version, relat
 	f.dead = true
 }
 
-// follow takes in what the cycle changed of the session's state. It reports whether prepared statements may have
-// changed other than by the protocol.
-func (h *home) follow(ctx context.Context, status byte, following bool) (forget bool) {
-	s, r := h.s, &h.s.reply
-	s.mu.Lock()
-	first := s.mu.status == 0
-	s.mu.Unlock()
-	if first {
-		again, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
-		if err != nil || again != h.initial {
-			// ALTER ROLE or ALTER DATABASE … SET ran while the session started: which of the two it got is not known.
-			s.log.Warn("session's initial settings changed while it started: none of its statements is cached", "error", err)
-			h.settings.unknownStart()
-		}
-	}
-	if !following {
-		h.settings.untrack()
-	}
-	for i, result := range r.results {
-		d := result.d
-		if d == nil {
-			d = unknown
-		}
-		// A failed statement, always the last, was undone by Postgres, unless it commits on its own.
-		failed := r.failed && i == len(r.results)-1 && (result.tag == "" || d.Many)
-		if failed && !r.completed && !changes.Immediate(d) {
-			continue
-		}
-		forget = forget || d.Untracked || d.Discard || d.Prepares != nil || d.Deallocates != "" || d.DeallocatesAll
-		switch {
-		case d.Parts != nil:
-			forget = slices.ContainsFunc(d.Parts, func(part *statement.Descriptor) bool {
-				return part.Prepares != nil || part.Deallocates != "" || part.DeallocatesAll
-			}) || forget
-			h.followParts(d, result.tag, failed)
-		case !failed || d.Untracked && changes.Immediate(d):
-			h.settings.completed(d, result.tag)
-		}
-	}
-	h.settings.endCycle(status, r.failed)
+// follow makes what the cycle changed of the session's state the session's, and returns what an edge must know of it.
+func (h *home) follow(status byte) statement.SessionFact {
+	s := h.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if forget {
-		s.forgetAllLocked()
-	}
-	if token, private := h.settings.token(), h.settings.private(); first || token != s.mu.state.token || private != s.mu.state.private {
+	if token, private := h.settings.token(), h.settings.private(); token != s.mu.state.token || private != s.mu.state.private {
 		s.mu.state.token, s.mu.state.private = token, private
 		s.mu.state.update()
 	}
-	return forget
-}
-
-// followParts takes in a text of several statements. Of their tags only the last is known, and of one that failed not
-// even how many statements were completed.
-func (h *home) followParts(d *statement.Descriptor, tag string, failed bool) {
-	for i, part := range d.Parts {
-		switch {
-		case failed && (part.Control != statement.ControlNone || part.Untracked):
-			h.settings.untrack()
-			return
-		case failed: // all of it was undone
-		case i == len(d.Parts)-1:
-			h.settings.completed(part, tag)
-		default:
-			h.settings.completed(part, "")
-		}
-	}
+	s.mu.readable = h.readable(status)
+	s.mu.committed = status == wire.Idle && h.settings.readCommitted()
+	now := h.names
+	now.State, now.Private, now.Block, now.Begin = s.mu.state.token, s.mu.state.private, s.mu.readable, s.mu.committed
+	return now
 }

@@ -64,6 +64,10 @@ type Shared struct {
 	// MaxStaleness is the bound of the contract; a write whose outcome is not known after half of it is published
 	// ahead (R2).
 	MaxStaleness time.Duration
+	// LazyBegin says whether a plain BEGIN is answered from memory, and sent when the first statement of its block is.
+	LazyBegin bool
+	// KeepAlive is how long a session may live on answers from memory before its upstream gets a bare Sync; 0: for ever.
+	KeepAlive time.Duration
 	// StartTimeout bounds the time from the first byte to the end of authentication.
 	StartTimeout time.Duration
 	Counters     *Counters

@@ -21,11 +21,16 @@ type prepared struct {
 	part []byte
 	// raw is the whole Parse message, kept only where the upstream has not seen it.
 	raw []byte
-	// upstream is set where the upstream has the statement.
+	// upstream is set where the upstream has the statement, or will have it before anything that is sent from now on.
 	upstream bool
+	// foreign is set for a statement that SQL prepared: its name is taken, its types are not known, and nothing that is
+	// bound to it is answered from memory. At a home, text is what it executes.
+	foreign bool
+	// block is what the statement does to the transaction block.
+	block statement.Block
+	// counted is what the statement counts in Session.mu.namedBytes.
+	counted int
 }
-
-func (p *prepared) size() int { return len(p.text) + len(p.part) + len(p.raw) }
 
 // set makes p the statement of a Parse, reusing its memory.
 func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
@@ -33,6 +38,11 @@ func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
 	p.part = m.appendPart(p.part[:0])
 	p.raw = append(p.raw[:0], raw...)
 	p.upstream = upstream
+	p.foreign = false
+	p.block = statement.NoBlock
+	if len(m.types) == 2 { // without parameter types
+		p.block = statement.ReadBlock(m.text)
+	}
 }
 
 // portal is a bound portal.
@@ -71,6 +81,17 @@ func readBind(body []byte) (m bindMessage, ok bool) {
 	}
 	m.statement, m.rest, ok = wire.CutString(body)
 	return m, ok
+}
+
+// plain reports whether the Bind has no parameters, and at most one format for all columns.
+func (m bindMessage) plain() bool {
+	switch len(m.rest) {
+	case 6:
+		return [6]byte(m.rest) == [6]byte{}
+	case 8:
+		return [6]byte(m.rest[:6]) == [6]byte{5: 1}
+	}
+	return false
 }
 
 // describeMessage is the body of a Describe or a Close.
@@ -149,4 +170,104 @@ func cutList(body []byte, size int) (list, rest []byte, ok bool) {
 		return nil, body, false
 	}
 	return body[2 : 2+n], body[2+n:], true
+}
+
+// statementLocked returns what is known of a prepared statement, or nil.
+func (s *Session) statementLocked(name []byte) *prepared {
+	if len(name) == 0 {
+		if !s.mu.unnamedKnown {
+			return nil
+		}
+		return &s.mu.unnamed
+	}
+	return s.mu.named[string(name)]
+}
+
+// roomLocked reports whether one more statement can be followed.
+func (s *Session) roomLocked(m parseMessage) bool {
+	return len(s.mu.named) < maxPrepared && s.mu.namedBytes+2*(len(m.text)+len(m.types)) < maxPreparedBytes
+}
+
+// setNamedLocked makes p the statement of a name; nil: the name is free.
+func (s *Session) setNamedLocked(name string, p *prepared) {
+	if old := s.mu.named[name]; old != nil {
+		s.mu.namedBytes -= old.counted
+	}
+	if p == nil {
+		delete(s.mu.named, name)
+		return
+	}
+	if s.mu.named == nil {
+		s.mu.named = map[string]*prepared{}
+	}
+	p.counted = len(p.text) + len(p.part) + len(p.raw)
+	s.mu.namedBytes += p.counted
+	s.mu.named[name] = p
+}
+
+// foreignLocked notes that a name is taken by a statement that cannot be answered from memory.
+func (s *Session) foreignLocked(name, text string) {
+	if name == "" {
+		s.mu.unnamedKnown = false
+		return
+	}
+	if len(s.mu.named) >= maxPrepared || s.mu.namedBytes+len(text) >= maxPreparedBytes {
+		s.setNamedLocked(name, nil)
+		s.mu.namesKnown = false
+		return
+	}
+	s.setNamedLocked(name, &prepared{foreign: true, upstream: true, text: []byte(text)})
+}
+
+// forgetLocked drops what is known of a prepared statement.
+func (s *Session) forgetLocked(name string) {
+	if name == "" {
+		s.mu.unnamedKnown = false
+		return
+	}
+	s.setNamedLocked(name, nil)
+}
+
+// forgetAllLocked drops what is known of all prepared statements. none says that no named one is left.
+func (s *Session) forgetAllLocked(none bool) {
+	clear(s.mu.named)
+	s.mu.namedBytes = 0
+	s.mu.namesKnown = none
+	if s.mu.unnamed.upstream && !none {
+		s.mu.unnamedKnown = false
+	}
+}
+
+var (
+	closeStatement = []byte{wire.Close, 0, 0, 0, 6, 'S', 0}
+	closePortal    = []byte{wire.Close, 0, 0, 0, 6, 'P', 0}
+)
+
+// agreeLocked puts ahead what the upstream must get before a message that names the statement: the Parse that it has
+// not seen, or the end of an unnamed statement that the client no longer has.
+func (s *Session) agreeLocked(name []byte) {
+	p := s.statementLocked(name)
+	switch {
+	case p == nil && len(name) == 0 && s.mu.staleUnnamed:
+		s.pushLocked(expected{kind: wire.Close, injected: true})
+		s.ahead = append(s.ahead, closeStatement...)
+		s.mu.staleUnnamed = false
+	case p != nil && !p.upstream && len(p.raw) > 0:
+		p.upstream = true
+		s.pushLocked(expected{kind: wire.Parse, injected: true})
+		s.ahead = append(s.ahead, p.raw...)
+		if len(name) == 0 {
+			s.mu.staleUnnamed = false
+		}
+	}
+}
+
+// agreePortalLocked does the same for the unnamed portal: one that was bound before an answer from memory is not the
+// client's any more. The one that was answered is not there, so a message that goes on with it fails.
+func (s *Session) agreePortalLocked(name []byte) {
+	if len(name) == 0 && s.mu.stalePortal {
+		s.pushLocked(expected{kind: wire.Close, injected: true})
+		s.ahead = append(s.ahead, closePortal...)
+		s.mu.stalePortal = false
+	}
 }

@@ -22,6 +22,12 @@ type expected struct {
 	kind byte
 	// injected is set for a message of ours: its reply is not the client's.
 	injected bool
+	// begins is set for an injected message that begins the block which the client was promised.
+	begins bool
+	// behind is the statement that an injected Parse makes, whose ParseComplete the client already has.
+	behind *prepared
+	// old is the statement whose name a Parse takes; it stays where the backend refuses the Parse.
+	old *prepared
 	// ofStatement is set for the Describe of a statement.
 	ofStatement bool
 	// name is the statement's name, for a Parse.
@@ -38,11 +44,21 @@ type expected struct {
 type queue struct {
 	items []expected
 	head  int
+	// injected counts the items that are.
+	injected int
 }
 
 func (q *queue) len() int { return len(q.items) - q.head }
 
-func (q *queue) push(e expected) { q.items = append(q.items, e) }
+// owed is how many replies the client waits for.
+func (q *queue) owed() int { return q.len() - q.injected }
+
+func (q *queue) push(e expected) {
+	if e.injected {
+		q.injected++
+	}
+	q.items = append(q.items, e)
+}
 
 func (q *queue) first() *expected {
 	if q.head == len(q.items) {
@@ -52,6 +68,9 @@ func (q *queue) first() *expected {
 }
 
 func (q *queue) pop() {
+	if q.items[q.head].injected {
+		q.injected--
+	}
 	q.items[q.head] = expected{}
 	q.head++
 	if q.head == len(q.items) {

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/perihelion-proxy/perihelion/host/cache"
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/wire"
 )
 
@@ -60,36 +60,43 @@ type Session struct {
 		status byte
 		// skipping is set between an error in the extended protocol and the Sync that ends it.
 		skipping bool
-		// copying is set while the backend reads copy data whose end the client has not sent.
-		copying bool
+		// copying is set while the backend reads copy data whose end the client has not sent, copyingOut while it sends some.
+		copying, copyingOut bool
+		// promised is set inside a block of which the upstream knows nothing yet: see block.go. readable is set inside one
+		// that is READ COMMITTED and has only read, committed where one that begins now would be READ COMMITTED.
+		promised, readable, committed bool
 		// room wakes the client's loop where the queue was full.
 		room *sync.Cond
-		// named and unnamed are the prepared statements, portals the bound portals.
+		// named and unnamed are the prepared statements as the client has them, portals the bound portals. namesKnown is
+		// set while named holds every name that is taken.
 		named        map[string]*prepared
 		namedBytes   int
+		namesKnown   bool
 		unnamed      prepared
 		unnamedKnown bool
 		portals      map[string]portal
-		closed       bool
+		// staleUnnamed and stalePortal are set while the upstream may have an unnamed statement or portal that the client
+		// no longer has, because what ended it was answered from memory.
+		staleUnnamed, stalePortal bool
+		closed                    bool
 	}
 
 	// The client's loop owns these.
-	in      *wire.Reader
-	held    int
-	key     []byte
-	out     []byte
-	plan    []step
-	pending prepared
+	in               *wire.Reader
+	held             int
+	key, describeKey []byte
+	out              []byte
+	plan             plan
+	pending          prepared
+	// promise begins the block that was promised; promising is the one that a plan would make.
+	promise, promising promise
+	// ahead is what the upstream must get before the next message. sentLast is when it last got something.
+	ahead    []byte
+	sentLast invalidation.Instant
 
 	// The upstream's loop owns these.
 	back  *wire.Reader
 	reply reply
-}
-
-// step is one message of a segment and how it is answered from memory.
-type step struct {
-	kind  byte
-	entry *cache.Entry
 }
 
 // New returns the session of a client that has connected from the given address. It takes ownership of client. tunnel
@@ -137,8 +144,7 @@ func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
 	s.who.Tenant = s.Tenant(s.who.Database, s.who.User, s.who.Application)
 	s.log = s.log.With("database", s.who.Database, "user", s.who.User)
 	s.back = wire.NewReader(s.upstream, upstreamWindow)
-	s.mu.named = map[string]*prepared{}
-	s.mu.portals = map[string]portal{}
+	s.mu.namesKnown = true
 	s.mu.state.private = true // until the home says otherwise
 	s.mu.state.update()
 	s.mu.queue.push(expected{kind: startup})
@@ -222,7 +228,7 @@ func (s *Session) Drain() {
 	}
 }
 
-func (s *Session) idleLocked() bool { return s.mu.queue.len() == 0 && s.mu.status == wire.Idle }
+func (s *Session) idleLocked() bool { return s.mu.queue.owed() == 0 && s.mu.status == wire.Idle }
 
 // shutdown tells the client that the node ends, as Postgres does, and closes.
 func (s *Session) shutdown() {

@@ -21,10 +21,14 @@ type reply struct {
 	out []byte
 	// status is the transaction status before the cycle.
 	status byte
-	// failed and noticed are set by an ErrorResponse and a NoticeResponse, completed by the end of a statement.
-	failed, noticed, completed bool
-	// results are the statements that were answered, in their order; executes counts the Executes among the replies.
+	// failed and noticed are set by an ErrorResponse and a NoticeResponse.
+	failed, noticed bool
+	// results are the statements that were answered, in their order. inQuery is set once the last of them is the
+	// simple query that ends the cycle.
 	results []result
+	inQuery bool
+	// broken is set where the upstream refused to begin a block that the client was promised.
+	broken bool
 	// teed is how much the cycle's fills hold, in bytes.
 	teed int
 	// rest is what is still to come of a message that passes in parts, and restFill what collects it.
@@ -34,11 +38,48 @@ type reply struct {
 	facts []statement.Fact
 }
 
-// result is one statement that was answered.
+// result is one statement that was answered: a Query, an Execute, a FunctionCall or the Describe of a statement.
 type result struct {
 	d    *statement.Descriptor
 	fill *fill
+	// tag is the command tag; more are those of the further statements of a text, as far as they are followed.
 	tag  string
+	more []string
+	// failed is set where an error ended it.
+	failed bool
+	// describe is set for the Describe of a statement, which executes nothing.
+	describe bool
+}
+
+// statements calls completed with each statement that the result completed and its tag, and failed with the one that
+// failed. It reports false where they are not known one by one.
+func (r *result) statements(d *statement.Descriptor, completed func(*statement.Descriptor, string), failed func(*statement.Descriptor)) bool {
+	if !d.Many {
+		if r.failed && r.tag == "" {
+			failed(d)
+		} else {
+			completed(d, r.tag)
+		}
+		return true
+	}
+	n := len(r.more)
+	if r.tag != "" || !r.failed {
+		n++
+	}
+	if n > len(d.Parts) || r.failed && n == len(d.Parts) || !r.failed && n < len(d.Parts) {
+		return false
+	}
+	for i := range n {
+		tag := r.tag
+		if i > 0 {
+			tag = r.more[i-1]
+		}
+		completed(d.Parts[i], tag)
+	}
+	if r.failed {
+		failed(d.Parts[n])
+	}
+	return true
 }
 
 // fromUpstream passes on what the upstream sends until it closes.
@@ -56,6 +97,13 @@ func (s *Session) fromUpstream(ctx context.Context) error {
 		case errors.Is(err, errDraining):
 			s.shutdown()
 			return errDone
+		case errors.Is(err, errPromise):
+			s.fatal(&wire.Error{
+				Code: wire.CodeConnectionFailure, Message: "perihelion could not begin the transaction that it had promised",
+				Detail: "The upstream refused BEGIN; nothing of the transaction was executed.", Hint: "Connect again and repeat the transaction.",
+			})
+			s.client.Close()
+			return err
 		case err != nil:
 			return err
 		}
@@ -138,6 +186,9 @@ func (s *Session) pass(ctx context.Context) error {
 	if err != nil {
 		return s.clientGone(err)
 	}
+	if s.reply.broken {
+		return errPromise
+	}
 	if s.draining.Load() {
 		s.mu.Lock()
 		idle := s.idleLocked()
@@ -148,6 +199,10 @@ func (s *Session) pass(ctx context.Context) error {
 	}
 	return nil
 }
+
+// errPromise ends a session whose upstream refused to begin a block that its client believes in: what the client sends
+// next must not run outside of one.
+var errPromise = errors.New("upstream refused to begin a promised transaction")
 
 // errDraining ends a session whose node is shutting down, once it is idle.
 var errDraining = errors.New("session drained")
@@ -231,7 +286,7 @@ func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before 
 		return nil, false
 	case wire.ReadyForQuery:
 		if len(body) == 1 {
-			return s.ready(ctx, body[0]), false
+			return s.ready(ctx, body[0])
 		}
 	}
 	if s.confused.Load() {
@@ -242,8 +297,7 @@ func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before 
 	defer s.mu.room.Signal()
 	head := s.headLocked()
 	if kind == wire.ErrorResponse {
-		s.failedLocked(head)
-		return nil, false
+		return nil, s.failedLocked(head)
 	}
 	if head == nil {
 		s.confuse("reply that nothing asked for")
@@ -273,6 +327,9 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 		if head.kind != wire.Parse {
 			return false
 		}
+		if head.behind != nil {
+			head.behind.raw = nil
+		}
 		s.mu.queue.pop()
 		return true
 	case wire.BindComplete, wire.CloseComplete:
@@ -282,21 +339,13 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 		s.mu.queue.pop()
 		return true
 	case wire.ParameterDescription:
-		return head.kind == wire.Describe && head.ofStatement
-	case wire.RowDescription, wire.NoData:
-		switch {
-		case head.kind == wire.Query && kind == wire.RowDescription:
-			s.tee(head.fill, m)
-			return true
-		case head.kind != wire.Describe:
+		if head.kind != wire.Describe || !head.ofStatement {
 			return false
 		}
-		if f := head.fill; f != nil && !f.dead {
-			f.rowDescription = append([]byte(nil), m...)
-			s.reply.teed += len(m)
-		}
-		s.mu.queue.pop()
+		s.teeDescription(head.fill, m)
 		return true
+	case wire.RowDescription, wire.NoData:
+		return s.describedLocked(head, kind, m)
 	case wire.CommandComplete, wire.EmptyQueryResponse, wire.PortalSuspended:
 		return s.completeLocked(head, kind, m)
 	case wire.CopyInResponse:
@@ -309,7 +358,8 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 		return ok
 	case wire.CopyOutResponse:
 		head.fill.drop()
-		return head.kind == wire.Query || head.kind == wire.Execute
+		s.mu.copyingOut = head.kind == wire.Query || head.kind == wire.Execute
+		return s.mu.copyingOut
 	case wire.CopyDone:
 		return head.kind == wire.Query || head.kind == wire.Execute
 	case wire.FunctionCallResponse:
@@ -318,12 +368,50 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 	return false
 }
 
+// describedLocked takes in the description of a result, or that there is none.
+func (s *Session) describedLocked(head *expected, kind byte, m []byte) bool {
+	if head.kind == wire.Query && kind == wire.RowDescription {
+		s.tee(head.fill, m)
+		return true
+	}
+	if head.kind != wire.Describe {
+		return false
+	}
+	s.teeDescription(head.fill, m)
+	if head.ofStatement {
+		if len(s.reply.results) >= maxQueue {
+			return false
+		}
+		if head.fill != nil {
+			head.fill.complete = true
+		}
+		s.reply.results = append(s.reply.results, result{d: head.d, fill: head.fill, describe: true})
+	}
+	s.mu.queue.pop()
+	return true
+}
+
+// teeDescription adds what describes a result or a statement to a fill.
+func (s *Session) teeDescription(f *fill, m []byte) {
+	if f == nil || f.dead {
+		return
+	}
+	if len(f.rowDescription)+len(m) > s.Cache.MaxEntryBytes() {
+		f.drop()
+		return
+	}
+	f.rowDescription = append(f.rowDescription, m...)
+	s.reply.teed += len(m)
+}
+
+// maxTags bounds the command tags that are kept of one text of several statements.
+const maxTags = 64
+
 // completeLocked takes in the end of one statement.
 func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 	if head.kind != wire.Query && head.kind != wire.Execute {
 		return false
 	}
-	s.reply.completed = true
 	r := result{d: head.d, fill: head.fill}
 	if kind == wire.CommandComplete {
 		if tag, rest, ok := wire.CutString(m[wire.HeaderSize:]); ok && len(rest) == 0 && len(tag) <= 64 {
@@ -336,55 +424,79 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 	} else {
 		r.fill.drop()
 	}
-	s.mu.copying = false
-	if head.kind == wire.Execute {
-		if len(s.reply.results) >= maxQueue {
-			return false // more statements without a Sync than anybody follows
-		}
-		s.reply.results = append(s.reply.results, r)
-		s.mu.queue.pop()
-		return true
-	}
-	// A text of several statements has one descriptor and one result.
-	if n := len(s.reply.results); n > 0 {
-		last := &s.reply.results[n-1]
-		last.tag = r.tag
+	s.mu.copying, s.mu.copyingOut = false, false
+	switch {
+	case s.reply.inQuery:
+		// A text of several statements has one descriptor and no result that is kept.
+		last := &s.reply.results[len(s.reply.results)-1]
 		last.fill.drop()
-		return true
+		if len(last.more) < maxTags {
+			last.more = append(last.more, r.tag)
+		}
+	case len(s.reply.results) >= maxQueue:
+		return false // more statements without a Sync than anybody follows
+	default:
+		s.reply.results = append(s.reply.results, r)
+		s.reply.inQuery = head.kind == wire.Query
 	}
-	s.reply.results = append(s.reply.results, r)
+	if head.kind == wire.Execute {
+		s.mu.queue.pop()
+	}
 	return true
 }
 
-// failedLocked takes in an ErrorResponse. head is what it answers; nil where the backend speaks of its own accord.
-func (s *Session) failedLocked(head *expected) {
+// failedLocked takes in an ErrorResponse. head is what it answers; nil where the backend speaks of its own accord. It
+// reports whether the error is not the client's.
+func (s *Session) failedLocked(head *expected) (swallow bool) {
 	s.reply.failed = true
-	s.mu.copying = false
+	s.mu.copying, s.mu.copyingOut = false, false
 	if head == nil || head.kind == startup || head.kind == wire.Sync {
-		return
+		return false
+	}
+	switch {
+	case head.begins:
+		s.reply.broken, swallow = true, true
+	case head.behind != nil:
+		// The client has been told that the statement is there: it hears of the error when it uses it.
+		head.behind.upstream, swallow = false, true
 	}
 	head.fill.drop()
-	if head.kind == wire.Query || head.kind == wire.FunctionCall {
-		if len(s.reply.results) == 0 && head.d != nil {
-			s.reply.results = append(s.reply.results, result{d: head.d})
+	switch head.kind {
+	case wire.Query, wire.FunctionCall:
+		if s.reply.inQuery {
+			s.reply.results[len(s.reply.results)-1].failed = true
+		} else if head.d != nil {
+			s.reply.results = append(s.reply.results, result{d: head.d, failed: true})
 		}
-		return
+		return swallow
+	case wire.Execute:
+		if head.d != nil {
+			s.reply.results = append(s.reply.results, result{d: head.d, failed: true})
+		}
 	}
-	if head.kind == wire.Execute && head.d != nil {
-		s.reply.results = append(s.reply.results, result{d: head.d})
-	}
+	var restored map[string]bool
 	s.mu.queue.skipToSync(func(e *expected) {
 		e.fill.drop()
-		if e.kind == wire.Parse {
+		if e.kind != wire.Parse || e.injected && e.name == "" || restored[e.name] {
+			return
+		}
+		if restored == nil {
+			restored = map[string]bool{}
+		}
+		restored[e.name] = true
+		if e.old != nil {
+			s.setNamedLocked(e.name, e.old)
+		} else {
 			s.forgetLocked(e.name)
 		}
 	})
 	s.mu.skipping = s.mu.queue.first() == nil
+	return swallow
 }
 
 // ready takes in a ReadyForQuery: what became visible is published, results are kept, and the queue moves on. It
-// returns the facts that go before it, where the client is an edge.
-func (s *Session) ready(ctx context.Context, status byte) []byte {
+// returns the facts that go before it, where the client is an edge, and whether it is not the client's.
+func (s *Session) ready(ctx context.Context, status byte) (before []byte, swallow bool) {
 	var sent invalidation.Instant
 	var call *statement.Descriptor
 	s.mu.Lock()
@@ -399,7 +511,7 @@ func (s *Session) ready(ctx context.Context, status byte) []byte {
 			call = head.d
 		}
 		if following {
-			sent = head.sent
+			sent, swallow = head.sent, head.injected
 		}
 	}
 	s.mu.Unlock()
@@ -408,9 +520,8 @@ func (s *Session) ready(ctx context.Context, status byte) []byte {
 	}
 
 	var kept bool
-	var facts []byte
 	if s.Analysis != nil {
-		facts, kept = s.home.finish(ctx, status, following)
+		before, kept = s.home.finish(ctx, status, following, !swallow)
 	} else {
 		kept = s.learn(status, following)
 	}
@@ -422,22 +533,26 @@ func (s *Session) ready(ctx context.Context, status byte) []byte {
 	defer s.mu.Unlock()
 	if following {
 		s.mu.queue.pop()
-		s.mu.copying = false
+		s.mu.copying, s.mu.copyingOut = false, false
 	}
-	s.mu.status = status
+	if !swallow {
+		s.mu.status = status
+	}
 	if status == wire.Idle && s.mu.queue.len() == 0 {
 		clear(s.mu.portals)
+		s.mu.stalePortal = false
 	}
 	r := &s.reply
 	clear(r.results)
 	*r = reply{out: r.out, status: status, results: r.results[:0]}
 	s.mu.room.Signal()
-	return facts
+	return before, swallow
 }
 
-// keepable reports whether the cycle is one whose results may be kept at all.
+// keepable reports whether the cycle is one whose results may be kept at all. Whether a block is one that may be kept
+// from is the home's to know.
 func (s *Session) keepable(status byte) bool {
-	return s.reply.status == wire.Idle && status == wire.Idle && !s.reply.failed && !s.reply.noticed
+	return status != wire.Failed && !s.reply.failed && !s.reply.noticed
 }
 
 // keepLocked reports whether a fill is whole and its key still the session's.

@@ -50,14 +50,17 @@ func StripComments(dst, text []byte) []byte {
 }
 
 func trim(text []byte) []byte {
-	for len(text) > 0 && isSpace(text[0]) {
+	for len(text) > 0 && isBlank(text[0]) {
 		text = text[1:]
 	}
-	for len(text) > 0 && (isSpace(text[len(text)-1]) || text[len(text)-1] == ';') {
+	for len(text) > 0 && (isBlank(text[len(text)-1]) || text[len(text)-1] == ';') {
 		text = text[:len(text)-1]
 	}
 	return text
 }
+
+// isBlank is isSpace without the vertical tab, which PostgreSQL takes for white space from version 16 on only.
+func isBlank(c byte) bool { return isSpace(c) && c != '\v' }
 
 func isSpace(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'

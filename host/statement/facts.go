@@ -56,8 +56,27 @@ type SessionFact struct {
 	State string `json:"state,omitempty"`
 	// Private is set where the state is not followed: the session shares nothing.
 	Private bool `json:"private,omitempty"`
-	// Forget is set where prepared statements may have changed other than by the protocol (DEALLOCATE, DISCARD ALL).
-	Forget bool `json:"forget,omitempty"`
+	// Begin is set where a block that is begun now without options is certain to be READ COMMITTED.
+	Begin bool `json:"begin,omitempty"`
+	// Block is set inside a block that is READ COMMITTED and has only read.
+	Block bool `json:"block,omitempty"`
+	// Forget is set where prepared statements may have changed in a way that is not followed, None where none is left
+	// (DISCARD ALL, DEALLOCATE ALL). Names are the changes by name, in their order, behind Forget and None.
+	Forget bool       `json:"forget,omitempty"`
+	None   bool       `json:"none,omitempty"`
+	Names  []NameFact `json:"names,omitempty"`
+}
+
+// Equal reports whether two facts say the same of the state; what they say of prepared statements is left out.
+func (f SessionFact) Equal(g SessionFact) bool {
+	return f.State == g.State && f.Private == g.Private && f.Begin == g.Begin && f.Block == g.Block
+}
+
+// NameFact is one prepared statement that SQL made (PREPARE) or dropped (DEALLOCATE).
+type NameFact struct {
+	Name string `json:"name"`
+	// Dropped is set where no statement has the name any more.
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // AppendFacts appends the encoded facts to dst: a JSON array in one line.

@@ -148,15 +148,14 @@ func EdgeConfig(home *Node, id string) *config.Config {
 }
 
 // New starts a home and edges on a new database that holds a small shop. change may alter the home's
-// configuration; it may be nil.
-func New(t *testing.T, edges int, change func(*config.Config)) *Cluster {
+// configuration, may be nil; edge alters each edge's.
+func New(t *testing.T, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
 	t.Helper()
-	db := pgtest.New(t)
-	return On(t, db, edges, change)
+	return On(t, pgtest.New(t), edges, change, edge...)
 }
 
 // On is [New] on a given database.
-func On(t *testing.T, db *pgtest.Database, edges int, change func(*config.Config)) *Cluster {
+func On(t *testing.T, db *pgtest.Database, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
 	t.Helper()
 	db.Exec(
 		`create table products (id int primary key, name text not null, price numeric(10,2) not null)`,
@@ -173,7 +172,11 @@ func On(t *testing.T, db *pgtest.Database, edges int, change func(*config.Config
 	c.Home = Start(t, cfg)
 	c.Home.AwaitReady()
 	for i := range edges {
-		e := Start(t, EdgeConfig(c.Home, fmt.Sprint("edge-", i)))
+		cfg := EdgeConfig(c.Home, fmt.Sprint("edge-", i))
+		for _, change := range edge {
+			change(cfg)
+		}
+		e := Start(t, cfg)
 		e.AwaitReady()
 		c.Edges = append(c.Edges, e)
 	}
