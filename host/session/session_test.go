@@ -9,20 +9,21 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgproto3/v2"
-	"go.uber.org/goleak"
 
 	"github.com/perihelion-proxy/perihelion/host/cache"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/test/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // analysis is an Analysis that knows a few texts.
 type analysis struct {

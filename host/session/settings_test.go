@@ -147,6 +147,7 @@ func TestSettingsHoldAsPostgresHasThem(t *testing.T) {
 		{"an outer release takes the inner ones", "begin sp:a x=1 sp:b y=1 rel:a rollback /I", ""},
 		{"the inner of two savepoints of one name counts", "begin sp:a x=1 sp:a x=2 to:a /T", "x:1"},
 		{"its release shows the outer", "begin sp:a x=1 sp:a x=2 rel:a to:a /T", ""},
+		{"one of two is released", "begin x=1 sp:a sp:a rel:a x=2 to:a /T", "x:1"},
 		{"savepoints without end", "begin " + strings.Repeat("sp:a ", 5000) + "x=1 " + strings.Repeat("rel:a ", 4999) + "to:a commit /I", ""},
 		{"savepoints without end, released", "begin " + strings.Repeat("sp:a ", 5000) + "x=1 " + strings.Repeat("rel:a ", 5000) + "commit /I", "x:1"},
 		{"released from above", "begin sp:o " + strings.Repeat("sp:a ", 3) + "x=1 sp:b y=1 rel:a rel:a to:a /T", ""},
