@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/perihelion-proxy/perihelion/test/pgtest"
+	"github.com/perihelion-proxy/perihelion/test/postgres"
 )
 
 func open(t testing.TB, db *pgtest.Database) *Catalog {
@@ -253,6 +254,56 @@ func TestTheDigestOfInitialSettingsChangesWithTheSettingsThatApply(t *testing.T)
 		last = got
 	}
 	db.Exec("ALTER ROLE "+user+" RESET ALL", "ALTER ROLE "+user+" IN DATABASE postgres RESET ALL")
+}
+
+func TestTheIsolationThatASessionStartsWithIsKnown(t *testing.T) {
+	db := pgtest.NewOn(t, pgtest.NewServer(t, postgres.Options{Settings: map[string]string{"default_transaction_isolation": "repeatable read"}}))
+	user := db.CreateUser("settled", pgtest.Trust, "")
+	c := open(t, db)
+	for _, step := range []struct{ sql, want string }{
+		{"SELECT", "repeatable read"},
+		{"ALTER ROLE ALL SET default_transaction_isolation = 'Serializable'", "serializable"},
+		{"ALTER DATABASE " + db.Name + " SET default_transaction_isolation = 'read uncommitted'", "read uncommitted"},
+		{"ALTER ROLE " + user + " SET default_transaction_isolation = 'read committed'", "read committed"},
+		{"ALTER ROLE " + user + " IN DATABASE " + db.Name + " SET default_transaction_isolation = 'serializable'", "serializable"},
+		{"ALTER ROLE " + user + " IN DATABASE " + db.Name + " RESET ALL", "read committed"},
+		{"ALTER ROLE " + user + " RESET ALL", "read uncommitted"},
+		{"ALTER DATABASE " + db.Name + " SET work_mem = '5MB'", "read uncommitted"},
+		{"ALTER DATABASE " + db.Name + " RESET ALL", "serializable"},
+		{"ALTER ROLE ALL RESET ALL", "repeatable read"},
+	} {
+		db.Exec(step.sql)
+		s, err := c.InitialSettings(t.Context(), db.Name, user)
+		if err != nil || s.Isolation != step.want {
+			t.Errorf("after %s: got %q, %v; want %q", step.sql, s.Isolation, err, step.want)
+		}
+		conn, err := pgx.Connect(t.Context(), db.UserURL(user, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := conn.QueryRow(t.Context(), "SHOW default_transaction_isolation").Scan(&got); err != nil || got != step.want {
+			t.Errorf("after %s: a session has %q, %v; want %q", step.sql, got, err, step.want)
+		}
+		conn.Close(t.Context())
+	}
+}
+
+func TestAnIsolationOfTheHomesOwnHidesTheServers(t *testing.T) {
+	db := pgtest.New(t)
+	own := db.CreateUser("own", pgtest.Trust, "")
+	db.Exec("ALTER ROLE " + own + " SET default_transaction_isolation = 'serializable'")
+	config, err := pgx.ParseConfig(db.UserURL(own, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(Options{Config: config})
+	t.Cleanup(c.Close)
+	for user, want := range map[string]string{"postgres": "", own: "serializable"} {
+		if s, err := c.InitialSettings(t.Context(), db.Name, user); err != nil || s.Isolation != want {
+			t.Errorf("%s: got %q, %v; want %q", user, s.Isolation, err, want)
+		}
+	}
 }
 
 func TestTheConnectionForSettingsMayDie(t *testing.T) {
