@@ -400,7 +400,7 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := portal{d: f.d}
+	b := portal{d: f.d, named: len(m.statement) > 0}
 	// The upstream's loop may have dropped the statement meanwhile, after an error: then nothing is kept.
 	p = s.statementLocked(m.statement)
 	if whole && p != nil && !p.foreign && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
@@ -497,7 +497,7 @@ func (s *Session) execute(body []byte) {
 	b, known := s.mu.portals[string(name)]
 	e := expected{kind: wire.Execute, d: unknown}
 	if known {
-		e.d = b.d
+		e.d, e.named = b.d, b.named
 		if maxRows == 0 {
 			e.fill = b.fill
 		}

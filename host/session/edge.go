@@ -102,6 +102,9 @@ func (s *Session) adapt(f *statement.SessionFact) {
 	if f.Forget || f.None {
 		s.forgetAllLocked(f.None)
 	}
+	if len(f.Names) > 0 {
+		s.doubtNamesLocked()
+	}
 	for _, n := range f.Names {
 		if n.Dropped {
 			s.setNamedLocked(n.Name, nil)

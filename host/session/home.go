@@ -318,9 +318,11 @@ func (h *home) nameLocked(d *statement.Descriptor) {
 	case d.Untracked:
 		h.forgetLocked()
 	case d.Prepares != nil:
+		s.doubtNamesLocked()
 		s.foreignLocked(d.Prepares.Name, d.Prepares.Text)
 		h.names.Names = append(h.names.Names, statement.NameFact{Name: d.Prepares.Name})
 	case d.Deallocates != "":
+		s.doubtNamesLocked()
 		s.setNamedLocked(d.Deallocates, nil)
 		h.names.Names = append(h.names.Names, statement.NameFact{Name: d.Deallocates, Dropped: true})
 	}

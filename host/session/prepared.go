@@ -49,6 +49,8 @@ func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
 type portal struct {
 	d    *statement.Descriptor
 	fill *fill
+	// named is set where it was bound to a named statement.
+	named bool
 }
 
 // parseMessage is the body of a Parse. Its slices point into the message.
@@ -228,8 +230,25 @@ func (s *Session) forgetLocked(name string) {
 	s.setNamedLocked(name, nil)
 }
 
+// doubtNamesLocked is called when SQL has changed which statement a name stands for: what was bound to a name and is
+// still to be answered may be another statement than was thought when it was sent.
+func (s *Session) doubtNamesLocked() {
+	s.mu.state.serial++ // nothing of it is kept
+	for i := range s.mu.queue.items[s.mu.queue.head:] {
+		if e := &s.mu.queue.items[s.mu.queue.head+i]; e.named && e.d != nil {
+			e.d = unknown
+		}
+	}
+	for name, b := range s.mu.portals {
+		if b.named {
+			s.mu.portals[name] = portal{d: unknown, named: true}
+		}
+	}
+}
+
 // forgetAllLocked drops what is known of all prepared statements. none says that no named one is left.
 func (s *Session) forgetAllLocked(none bool) {
+	s.doubtNamesLocked()
 	clear(s.mu.named)
 	s.mu.namedBytes = 0
 	s.mu.namesKnown = none

@@ -30,6 +30,8 @@ type expected struct {
 	old *prepared
 	// ofStatement is set for the Describe of a statement.
 	ofStatement bool
+	// named is set for the Execute of a portal that was bound to a named statement.
+	named bool
 	// name is the statement's name, for a Parse.
 	name string
 	// fill collects the reply of a Query, an Execute or the Describe of a portal; nil: it is not kept.

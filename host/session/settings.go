@@ -179,6 +179,7 @@ func (s *settings) completed(d *statement.Descriptor, tag string) {
 		s.rollbackTo(d.Savepoint)
 	case statement.ControlRelease:
 		s.release(d.Savepoint)
+	case statement.ControlNone, statement.ControlCommitPrepared, statement.ControlRollbackPrepared, statement.ControlMany:
 	}
 	for _, c := range d.Settings {
 		s.apply(c)

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"testing"
 
+	"github.com/jackc/pgproto3/v2"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/perihelion-proxy/perihelion/test/cluster"
@@ -202,5 +205,28 @@ func TestASessionThatMayHaveChangedAnythingSharesNothing(t *testing.T) {
 			cluster.Exec(t, conn, "discard all")
 			wantShared(t, c, edge, conn)
 		})
+	}
+}
+
+// TestANameThatSQLPreparesAnewIsAnotherStatement sends all at once, so that the node sees the Bind before the replies.
+func TestANameThatSQLPreparesAnewIsAnotherStatement(t *testing.T) {
+	c := cluster.New(t, 1, nil)
+	prepare := encode(&pgproto3.Parse{Name: "x", Query: "select name from products where id = 1"}, &pgproto3.Sync{})
+	execute := encode(&pgproto3.Bind{PreparedStatement: "x"}, &pgproto3.Execute{}, &pgproto3.Sync{})
+	for _, node := range []*cluster.Node{c.Edges[0], c.Home} {
+		changed, other := dial(t, node.Addr().String(), c.DB.Name), dial(t, node.Addr().String(), c.DB.Name)
+		changed.ask(prepare)
+		changed.send(slices.Concat(simpleQuery("deallocate x"), simpleQuery("prepare x as select name from products where id = 2"), execute))
+		changed.answer()
+		changed.answer()
+		if got := changed.answer(); !bytes.Contains(got, []byte("product 2")) {
+			t.Errorf("%s: what SQL prepared answers %q", node.Config.Edge.Role, got)
+		}
+		other.ask(prepare)
+		for range 2 {
+			if got := other.ask(execute); !bytes.Contains(got, []byte("product 1")) {
+				t.Errorf("%s: another session gets %q", node.Config.Edge.Role, got)
+			}
+		}
 	}
 }
