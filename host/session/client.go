@@ -498,11 +498,13 @@ func (s *Session) execute(body []byte) {
 	e := expected{kind: wire.Execute, d: unknown}
 	if known {
 		e.d, e.named = b.d, b.named
-		if maxRows == 0 {
+		switch {
+		case b.executed && b.d != nil && len(b.d.Settings) > 0:
+			e.d = unknown // it sets nothing anew
+		case !b.executed && maxRows == 0:
 			e.fill = b.fill
 		}
-		// A portal that is executed again goes on where it was: that is no whole result.
-		b.fill = nil
+		b.fill, b.executed = nil, true
 		s.mu.portals[string(name)] = b
 	}
 	s.pushLocked(e)

@@ -208,9 +208,12 @@ func (h *home) start(ctx context.Context) {
 // that others do not see.
 func (h *home) onlyReads(status byte) bool {
 	r := &h.s.reply
+	statements := 0
 	for _, result := range r.results {
+		statements++
 		switch d := result.d; {
 		case result.describe:
+			statements--
 		case d == nil || d.Many:
 			return false
 		case d.Verdict == statement.Read:
@@ -220,7 +223,8 @@ func (h *home) onlyReads(status byte) bool {
 		}
 	}
 	if status == wire.Idle {
-		return r.status == wire.Idle
+		// The statements between two Syncs are one transaction.
+		return r.status == wire.Idle && (statements <= 1 || h.settings.readCommitted())
 	}
 	return h.readable(status)
 }

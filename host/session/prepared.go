@@ -51,6 +51,8 @@ type portal struct {
 	fill *fill
 	// named is set where it was bound to a named statement.
 	named bool
+	// executed is set behind the first Execute: a portal that is executed again goes on where it was.
+	executed bool
 }
 
 // parseMessage is the body of a Parse. Its slices point into the message.

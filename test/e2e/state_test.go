@@ -230,3 +230,22 @@ func TestANameThatSQLPreparesAnewIsAnotherStatement(t *testing.T) {
 		}
 	}
 }
+
+// TestAWriteUnderANameThatSQLPreparesAnewIsSeen executes a write by a name that was a read's when the message was sent.
+func TestAWriteUnderANameThatSQLPreparesAnewIsSeen(t *testing.T) {
+	c := cluster.New(t, 1, nil)
+	edge := c.Edges[0]
+	prepare := encode(&pgproto3.Parse{Name: "x", Query: "select name from products where id = 1"}, &pgproto3.Sync{})
+	execute := encode(&pgproto3.Bind{PreparedStatement: "x"}, &pgproto3.Execute{}, &pgproto3.Sync{})
+	changed, other := dial(t, edge.Addr().String(), c.DB.Name), dial(t, edge.Addr().String(), c.DB.Name)
+	changed.ask(prepare)
+	other.ask(prepare)
+	other.ask(execute)
+	changed.send(slices.Concat(simpleQuery("deallocate x"), simpleQuery("prepare x as update products set name = 'new' where id = 1"), execute))
+	for range 3 {
+		changed.answer()
+	}
+	if got := other.ask(execute); !bytes.Contains(got, []byte("new")) {
+		t.Errorf("another session got %q, want the new name", got)
+	}
+}
