@@ -95,7 +95,7 @@ func New(cfg *config.Config, options Options) (*Node, error) {
 	shared := &session.Shared{
 		Cache: n.cache, Lease: n.lease, MaxStaleness: cfg.MaxStaleness, StartTimeout: startTimeout,
 		LazyBegin: cfg.LazyBegin == config.On, KeepAlive: cfg.Sessions.KeepAlive,
-		Counters: &n.counters, ObserveMiss: n.metrics.Missed, Logger: n.logger,
+		Counters: &n.counters, Cancels: &session.Cancels{}, ObserveMiss: n.metrics.Missed, Logger: n.logger,
 		// One tenant until tenants are configured.
 		Tenant: func(string, string, string) string { return "default" },
 	}

@@ -587,6 +587,7 @@ func (s *Session) send(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	s.awaitCancels()
 	s.sentLast = invalidation.Now()
 	if _, err := s.upstream.Write(b); err != nil {
 		// The upstream's loop knows better why, and passes on what the backend said last.

@@ -57,6 +57,8 @@ type Shared struct {
 	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
 	Analysis Analysis
 	Journal  Journal
+	// Cancels are where cancel requests find the node's sessions.
+	Cancels *Cancels
 	// Dial opens the upstream connection of a session; client is where the session's client connected from.
 	Dial func(ctx context.Context, client string) (net.Conn, error)
 	// Tenant says who a session belongs to.

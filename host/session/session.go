@@ -49,6 +49,10 @@ type Session struct {
 	lost     atomic.Bool
 	draining atomic.Bool
 
+	// cancels counts the cancel requests under way that mean the session; cancelKey is what its client was given for one.
+	cancels   atomic.Int32
+	cancelKey string
+
 	// write guards the bytes to the client: whole messages only.
 	write sync.Mutex
 
@@ -170,6 +174,7 @@ func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
 		return err
 	})
 	err := g.Wait()
+	s.Cancels.remove(s.cancelKey, s)
 	s.in.Release()
 	s.back.Release()
 	if errors.Is(err, errDone) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {

@@ -92,7 +92,7 @@ func node(a *analysis, j *journal, backends chan net.Conn) *Shared {
 	s := &Shared{
 		Cache: cache.New(cache.Options{MaxEntries: 100, MaxBytes: 1 << 20, MaxEntryBytes: 1 << 16}),
 		Lease: &invalidation.Lease{}, Tenant: func(string, string, string) string { return "default" },
-		MaxStaleness: 5 * time.Second, StartTimeout: 10 * time.Second, Counters: &Counters{},
+		MaxStaleness: 5 * time.Second, StartTimeout: 10 * time.Second, Counters: &Counters{}, Cancels: &Cancels{},
 		Logger: slog.New(slog.DiscardHandler),
 		Dial: func(context.Context, string) (net.Conn, error) {
 			ours, theirs := tcpPair()

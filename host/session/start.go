@@ -62,26 +62,6 @@ func (s *Session) dial(ctx context.Context) error {
 	return nil
 }
 
-// cancel passes a cancel request on, and ends when the upstream has taken it.
-func (s *Session) cancel(ctx context.Context, start *wire.Startup) error {
-	if err := s.dial(ctx); err != nil {
-		return err
-	}
-	defer s.upstream.Close()
-	if err := s.upstream.SetDeadline(time.Now().Add(s.StartTimeout)); err != nil {
-		return fmt.Errorf("set deadline on upstream: %w", err)
-	}
-	if _, err := s.upstream.Write(start.Packet); err != nil {
-		return fmt.Errorf("forward cancel request: %w", err)
-	}
-	// The backend closes without a word once it has looked for the session. One byte is more than it ever sends.
-	var nothing [1]byte
-	if _, err := s.upstream.Read(nothing[:]); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("wait for the end of a cancel request: %w", err)
-	}
-	return nil
-}
-
 // relay passes bytes both ways without looking at them: replication connections are not sessions of ours.
 func (s *Session) relay(start *wire.Startup) error {
 	if err := s.client.SetReadDeadline(time.Time{}); err != nil {

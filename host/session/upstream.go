@@ -304,6 +304,10 @@ func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before 
 		return nil, false
 	}
 	if head.kind == startup {
+		if kind == wire.BackendKeyData && s.cancelKey == "" {
+			s.cancelKey = string(body)
+			s.Cancels.add(s.cancelKey, s)
+		}
 		if kind == wire.Authentication && len(body) == 4 && body[0]|body[1]|body[2]|body[3] == 0 {
 			// Authenticated: the client may take its time from here on.
 			if err := s.client.SetReadDeadline(time.Time{}); err != nil {

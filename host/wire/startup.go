@@ -63,6 +63,10 @@ func (s *Startup) Database() string {
 	return s.User()
 }
 
+// CancelKey returns what a cancel request names its session by: the body of the BackendKeyData that the session's client
+// was given.
+func (s *Startup) CancelKey() []byte { return s.Packet[8:] }
+
 // ErrStartup is wrapped by errors about packets that no client that follows the protocol sends.
 var ErrStartup = errors.New("invalid startup packet")
 
