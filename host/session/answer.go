@@ -30,14 +30,17 @@ type plan struct {
 	promised bool
 
 	// The statement and the values that are bound to the unnamed portal.
-	statement *prepared
-	bound     bindMessage
-	bind      []byte
+	statement     *prepared
+	statementName []byte
+	bound         bindMessage
+	bind          []byte
 	// haveBind is set behind a Bind, executed behind its Execute, ended behind the portal's Close.
 	haveBind, executed, ended bool
 	// parse is the segment's Parse, and name its statement's; proven once an entry shows that the backend takes it.
 	parse, name    []byte
 	parsed, proven bool
+	// read is set where the segment answers a query in the block that it leaves.
+	read bool
 	// begun is set where the segment leaves a block that it has promised.
 	begun bool
 }
@@ -124,7 +127,7 @@ func (s *Session) planBindLocked(raw []byte) bool {
 	if p.haveBind && !p.executed {
 		return false
 	}
-	p.statement = s.plannedLocked(m.statement)
+	p.statement, p.statementName = s.plannedLocked(m.statement), m.statement
 	if p.statement == nil || !s.mu.state.reads(p.statement.text) {
 		return false
 	}
@@ -189,6 +192,7 @@ func (s *Session) planExecuteLocked(raw []byte, now invalidation.Instant) bool {
 			one.entry = e
 		}
 	}
+	p.read = true
 	p.steps = append(p.steps, step{kind: wire.Execute, entry: e})
 	return true
 }
@@ -205,13 +209,13 @@ func (s *Session) planBlockLocked(b statement.Block, raw []byte) bool {
 		return true
 	}
 	var parse []byte
-	if !p.statement.upstream {
-		parse = p.statement.raw
+	if !p.statement.upstream && len(p.statementName) == 0 {
+		parse = p.statement.raw // a named one goes upstream right behind the answer
 	}
 	if len(parse)+len(p.bind)+len(raw) > maxPromise {
 		return false
 	}
-	p.status, p.promised, p.begun = wire.InBlock, true, true
+	p.status, p.promised, p.begun, p.read = wire.InBlock, true, true, false
 	s.promising.promiseExtended(p.statement.text, parse, p.bind, raw)
 	return true
 }
@@ -225,6 +229,7 @@ func (s *Session) adoptLocked() (behind []byte) {
 		s.promise, s.promising = s.promising, s.promise
 	}
 	s.mu.status, s.mu.promised = p.status, p.promised
+	s.mu.answered = p.status != wire.Idle && (p.read || s.mu.answered && !p.begun)
 	s.mu.stalePortal = p.status != wire.Idle && (p.haveBind || s.mu.stalePortal)
 	if !p.parsed {
 		return nil

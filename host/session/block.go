@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 
@@ -83,4 +84,44 @@ func (s *Session) keepPromise(ctx context.Context) {
 		all = all[size:]
 	}
 	s.ahead = append(s.ahead, s.promise.messages...)
+}
+
+// takesSnapshot is what makes a block one that has run a query: it reads nothing, and leaves no unnamed statement or
+// portal.
+var takesSnapshot = func() []byte {
+	var p promise
+	p.promiseSimple([]byte("select where false"))
+	return p.messages
+}()
+
+// snapshotLocked puts a query ahead of a statement that PostgreSQL refuses behind the first query of a block (SET
+// TRANSACTION ISOLATION LEVEL), where memory has answered a query of the block and the upstream has perhaps run none.
+// The statement is one that replaces the unnamed statement and portal itself.
+func (s *Session) snapshotLocked(text []byte) {
+	if !s.mu.answered || !mentionsTransaction(text) {
+		return
+	}
+	s.mu.answered = false
+	for all := takesSnapshot; len(all) > 0; {
+		kind, size, _, _ := wire.Header(all)
+		s.pushLocked(expected{kind: kind, injected: true, begins: true})
+		all = all[size:]
+	}
+	s.ahead = append(s.ahead, takesSnapshot...)
+}
+
+// mentionsTransaction reports whether the word stands anywhere in a text, in letters of either case.
+func mentionsTransaction(text []byte) bool {
+	const word = "transaction"
+	for len(text) >= len(word) {
+		i := bytes.IndexAny(text, "tT")
+		if i < 0 || len(text)-i < len(word) {
+			return false
+		}
+		if bytes.EqualFold(text[i:i+len(word)], []byte(word)) {
+			return true
+		}
+		text = text[i+1:]
+	}
+	return false
 }

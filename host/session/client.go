@@ -163,6 +163,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		e.d = f.d
 	}
 	s.mu.Lock()
+	s.snapshotLocked(text)
 	s.mu.unnamedKnown, s.mu.staleUnnamed, s.mu.stalePortal = false, false, false // a simple query ends both
 	if reads && s.fillableLocked(f) {
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
@@ -197,6 +198,7 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 	}
 	p.steps, p.status = append(p.steps[:0], one), status
 	s.mu.status, s.mu.promised = status, promised
+	s.mu.answered = status != wire.Idle && (one.entry != nil || s.mu.answered && !one.block.Begins())
 	// A simple query ends the unnamed statement and the unnamed portal; the upstream may still have them.
 	s.mu.unnamedKnown, s.mu.staleUnnamed = false, true
 	s.mu.stalePortal = status != wire.Idle
@@ -362,6 +364,7 @@ func (s *Session) parse(body []byte) {
 	e := expected{kind: wire.Parse, name: string(m.name)}
 	switch {
 	case e.name == "":
+		s.snapshotLocked(m.text)
 		s.mu.unnamed.set(m, nil, true)
 		s.mu.unnamedKnown, s.mu.staleUnnamed = true, false
 	case s.roomLocked(m):

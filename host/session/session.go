@@ -68,7 +68,8 @@ type Session struct {
 		copying, copyingOut bool
 		// promised is set inside a block of which the upstream knows nothing yet: see block.go. readable is set inside one
 		// that is READ COMMITTED and has only read, committed where one that begins now would be READ COMMITTED.
-		promised, readable, committed bool
+		// answered is set once memory has answered a query of the block.
+		promised, readable, committed, answered bool
 		// room wakes the client's loop where the queue was full.
 		room *sync.Cond
 		// named and unnamed are the prepared statements as the client has them, portals the bound portals. namesKnown is
@@ -98,9 +99,11 @@ type Session struct {
 	ahead    []byte
 	sentLast invalidation.Instant
 
-	// The upstream's loop owns these.
-	back  *wire.Reader
-	reply reply
+	// The upstream's loop owns these. broken is set once the upstream has refused to begin a block that the client was
+	// promised.
+	back   *wire.Reader
+	reply  reply
+	broken bool
 }
 
 // New returns the session of a client that has connected from the given address. It takes ownership of client. tunnel

@@ -781,3 +781,45 @@ func TestCancelRequestReachesTheUpstream(t *testing.T) {
 		t.Errorf("Run = %v", err)
 	}
 }
+
+// promising returns a rig whose home says that blocks are READ COMMITTED, and that answers BEGIN from memory.
+func promising(t *testing.T) *rig {
+	t.Helper()
+	j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
+	backends := make(chan net.Conn, 1)
+	a := newAnalysis()
+	a.initial.Isolation = "read committed"
+	shared := node(a, j, backends)
+	shared.LazyBegin = true
+	return connect(t, shared, backends, false)
+}
+
+// beginAhead is what goes ahead of the first statement of a block that a simple BEGIN was promised for.
+var beginAhead = encode(&pgproto3.Parse{Query: "begin"}, &pgproto3.Bind{}, &pgproto3.Execute{}, &pgproto3.Close{ObjectType: 'P'}, &pgproto3.Close{ObjectType: 'S'})
+
+func TestPromisedBlockBeginsWithItsFirstStatement(t *testing.T) {
+	r := promising(t)
+	began := slices.Concat(complete("BEGIN"), ready('T'))
+	r.send(query("begin"))
+	r.expect(began)
+	answer := slices.Concat(complete("UPDATE 1"), ready('T'))
+	swallowed := slices.Concat(parsed, bound, complete("BEGIN"), encode(&pgproto3.CloseComplete{}, &pgproto3.CloseComplete{}))
+	r.roundTrip(query("update a"), slices.Concat(beginAhead, query("update a")), slices.Concat(swallowed, answer), answer)
+	r.through(query("rollback"), slices.Concat(complete("ROLLBACK"), ready('I')))
+}
+
+// TestRefusedBeginEndsTheSession lets the upstream refuse the BEGIN that the client believes in: no statement of the
+// block may run outside of one, and the client must not take the end of the cycle for its own.
+func TestRefusedBeginEndsTheSession(t *testing.T) {
+	r := promising(t)
+	r.send(query("begin"))
+	r.expect(slices.Concat(complete("BEGIN"), ready('T')))
+	segment := slices.Concat(parseA, bind("s", "1"), execute, syncMsg)
+	r.send(segment)
+	r.expectBackend(slices.Concat(beginAhead, segment))
+	r.reply(slices.Concat(encode(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "57014"}), ready('I')))
+	rest, _ := io.ReadAll(r.client)
+	if !bytes.Contains(rest, []byte("08006")) || bytes.Contains(rest, ready('I')) || bytes.Contains(rest, []byte("57014")) {
+		t.Errorf("the client got %q, want SQLSTATE 08006 and the end", rest)
+	}
+}

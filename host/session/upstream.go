@@ -27,8 +27,6 @@ type reply struct {
 	// simple query that ends the cycle.
 	results []result
 	inQuery bool
-	// broken is set where the upstream refused to begin a block that the client was promised.
-	broken bool
 	// teed is how much the cycle's fills hold, in bytes.
 	teed int
 	// rest is what is still to come of a message that passes in parts, and restFill what collects it.
@@ -165,6 +163,9 @@ func (s *Session) pass(ctx context.Context) error {
 			}
 		}
 		at += size
+		if s.broken {
+			break // nothing behind it is the client's to see
+		}
 	}
 	var err error
 	switch {
@@ -186,7 +187,7 @@ func (s *Session) pass(ctx context.Context) error {
 	if err != nil {
 		return s.clientGone(err)
 	}
-	if s.reply.broken {
+	if s.broken {
 		return errPromise
 	}
 	if s.draining.Load() {
@@ -459,7 +460,7 @@ func (s *Session) failedLocked(head *expected) (swallow bool) {
 	}
 	switch {
 	case head.begins:
-		s.reply.broken, swallow = true, true
+		s.broken, swallow = true, true
 	case head.behind != nil:
 		// The client has been told that the statement is there: it hears of the error when it uses it.
 		head.behind.upstream, swallow = false, true
@@ -541,6 +542,7 @@ func (s *Session) ready(ctx context.Context, status byte) (before []byte, swallo
 	}
 	if !swallow {
 		s.mu.status = status
+		s.mu.answered = s.mu.answered && status != wire.Idle
 	}
 	if status == wire.Idle && s.mu.queue.len() == 0 {
 		clear(s.mu.portals)
