@@ -79,11 +79,12 @@ func (s *Session) cancel(ctx context.Context, start *wire.Startup) error {
 }
 
 // holdForCancel keeps the session from sending anything upstream until releaseFromCancel. It reports false, and does
-// nothing, where the client waits for no reply from there.
+// nothing, where the client waits for no reply from there. Of a session whose replies are no longer followed nobody knows
+// what it waits for: its requests all go on.
 func (s *Session) holdForCancel() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.closed || s.mu.queue.owed() == 0 {
+	if s.mu.closed || s.mu.queue.owed() == 0 && !s.confused.Load() {
 		return false
 	}
 	s.cancels.Add(1)

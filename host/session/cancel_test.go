@@ -93,6 +93,22 @@ func TestCancelOfAnUnknownKeyGoesOn(t *testing.T) {
 	}
 }
 
+func TestCancelOfASessionThatIsNotFollowedGoesOn(t *testing.T) {
+	r, _, backends := newRig(t)
+	malformed := []byte{wire.Query, 0, 0, 0, 6, 'x', 'y'} // a text that does not end
+	r.send(malformed)
+	r.expectBackend(malformed)
+	ended := sendCancel(t, r.shared, keyOf)
+	select {
+	case cancel := <-backends:
+		cancel.Close()
+	case <-ended:
+		t.Fatal("the request was dropped")
+	}
+	<-ended
+	r.through(query("update a"), slices.Concat(complete("UPDATE 1"), ready('I')))
+}
+
 // TestCancelWithALongKey gives the client a key of protocol 3.2.
 func TestCancelWithALongKey(t *testing.T) {
 	j := &journal{Log: invalidation.NewLog()}
