@@ -40,6 +40,7 @@ var order = []string{
 	"host/invalidation",
 	"host/statement",
 	"host/wire",
+	"host/certificate",
 	"host/config",
 	"host/telemetry",
 	"runtime/engine",

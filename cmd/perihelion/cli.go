@@ -28,6 +28,10 @@ type fileFlag struct {
 type commonFlags struct {
 	Listen             string `key:"listen" placeholder:"HOST:PORT"`
 	HTTP               string `key:"http" name:"http" placeholder:"HOST:PORT"`
+	TLSCert            string `key:"tls.cert" name:"tls-cert" placeholder:"FILE"`
+	TLSKey             string `key:"tls.key" name:"tls-key" placeholder:"FILE"`
+	HTTPTLSCert        string `key:"http_tls.cert" name:"http-tls-cert" placeholder:"FILE"`
+	HTTPTLSKey         string `key:"http_tls.key" name:"http-tls-key" placeholder:"FILE"`
 	AuthToken          string `key:"edge.auth_token" placeholder:"TOKEN"`
 	AdminToken         string `key:"admin_token" placeholder:"TOKEN"`
 	Region             string `key:"region" placeholder:"NAME"`
@@ -54,6 +58,7 @@ type homeFlags struct {
 
 type edgeFlags struct {
 	HomeURL       []string `key:"edge.home_url" name:"home-url" placeholder:"URL"`
+	HomeCA        string   `key:"edge.home_ca" name:"home-ca" placeholder:"FILE"`
 	EdgeID        string   `key:"edge.id" name:"edge-id" placeholder:"NAME"`
 	RenewInterval string   `key:"renew_interval" placeholder:"DURATION"`
 }

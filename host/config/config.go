@@ -36,6 +36,8 @@ type Config struct {
 	HTTP string
 	// Upstream is the Postgres that a home forwards to. Empty on an edge.
 	Upstream Upstream
+	// TLS is what Postgres clients are shown, HTTPTLS what edges and people are. Empty: they speak in the clear.
+	TLS, HTTPTLS PairSection
 	// AdminToken opens the API for people. Where it is not set it is the same as Edge.AuthToken.
 	AdminToken Secret
 	// Region is where the node stands, for people to read. May be empty.
@@ -79,7 +81,12 @@ type EdgeSection struct {
 	MaxEntries int
 	// MaxEdges bounds the number of edges that a home lets register.
 	MaxEdges int
+	// HomeCA is the file of the authorities that an edge trusts for https homes. Empty: those of the system.
+	HomeCA string
 }
+
+// PairSection names a certificate and its key, in files of PEM. Both empty: there is none.
+type PairSection struct{ Cert, Key string }
 
 // CacheSection bounds the memory of a node's cache.
 type CacheSection struct {

@@ -69,6 +69,11 @@ const (
 	keyFolder        = "policies.folder"
 	keyMaxFailures   = "policies.max_failures"
 	keyCacheDir      = "policies.cache_dir"
+	keyTLSCert       = "tls.cert"
+	keyTLSKey        = "tls.key"
+	keyHTTPTLSCert   = "http_tls.cert"
+	keyHTTPTLSKey    = "http_tls.key"
+	keyHomeCA        = "edge.home_ca"
 )
 
 // entry is one row of the table of keys.
@@ -117,6 +122,14 @@ func table() []entry {
 		textKey(keyHTTP, "http", "Address for edges and people",
 			"host:port; port 0 takes a free one; empty for none", optional(checkAddress), func(c *Config) *string { return &c.HTTP }),
 		upstreamKey(),
+		fileKey(keyTLSCert, "tls-cert", "Certificate for Postgres clients, in PEM, with those between it and its authority",
+			func(c *Config) *string { return &c.TLS.Cert }),
+		fileKey(keyTLSKey, "tls-key", "Key of the certificate for Postgres clients, in PEM",
+			func(c *Config) *string { return &c.TLS.Key }),
+		fileKey(keyHTTPTLSCert, "http-tls-cert", "Certificate for edges and people: the http address then speaks HTTPS",
+			func(c *Config) *string { return &c.HTTPTLS.Cert }),
+		fileKey(keyHTTPTLSKey, "http-tls-key", "Key of the certificate for edges and people, in PEM",
+			func(c *Config) *string { return &c.HTTPTLS.Key }),
 		secretKey(keyAdminToken, "admin-token", "Token that opens the API for people; where it is not set, the same as the auth token",
 			func(c *Config) *Secret { return &c.AdminToken }),
 		textKey("region", "region", "Where the node stands, for people to read",
@@ -155,6 +168,8 @@ func edgeTable() []entry {
 		choiceKey(keyRole, "role", "What the node is",
 			[]Role{Home, Edge}, func(c *Config) *Role { return &c.Edge.Role }),
 		homeURLKey().forRole(Edge),
+		fileKey(keyHomeCA, "home-ca", "Authorities that an edge trusts for its homes, in PEM; where it is not set, the system's",
+			func(c *Config) *string { return &c.Edge.HomeCA }).forRole(Edge),
 		secretKey(keyAuthToken, "auth-token", "Token that lets an edge register, renew and tunnel",
 			func(c *Config) *Secret { return &c.Edge.AuthToken }),
 		durationKey("edge.default_ttl", "default-ttl", "How long a result is kept where no policy says so",
@@ -180,6 +195,10 @@ func textKey(name, flag, help, allowed string, check func(string) error, field f
 		},
 		get: func(c *Config) string { return *field(c) },
 	}
+}
+
+func fileKey(name, flag, help string, field func(*Config) *string) entry {
+	return textKey(name, flag, help, "the path of a file; empty for none", optional(checkPath), field)
 }
 
 func choiceKey[T ~string](name, flag, help string, choices []T, field func(*Config) *T) entry {

@@ -57,6 +57,18 @@ func roleFor(key string) []Flag {
 	return homeFlags()
 }
 
+// partner is the flag of the key that one of a pair needs.
+func partner(key string) []Flag {
+	for _, pair := range [][2]string{{keyTLSCert, keyTLSKey}, {keyHTTPTLSCert, keyHTTPTLSKey}} {
+		for i := range pair {
+			if pair[i] == key {
+				return []Flag{{Key: pair[1-i], Name: "--the-other", Values: []string{"other.pem"}}}
+			}
+		}
+	}
+	return nil
+}
+
 func homeFlags() []Flag {
 	return []Flag{{Key: keyUpstream, Name: "--upstream", Values: []string{"postgres://127.0.0.1:5432"}}}
 }
@@ -102,6 +114,11 @@ func samples() map[string][2][2]string {
 		"policies.folder":       same("policies", "/srv/policies"),
 		"policies.max_failures": same("1", "7"),
 		"policies.cache_dir":    same("compiled", "/var/cache/perihelion"),
+		"edge.home_ca":          same("ca.pem", "/etc/ca.pem"),
+		"tls.cert":              same("c.pem", "/etc/c.pem"),
+		"tls.key":               same("k.pem", "/etc/k.pem"),
+		"http_tls.cert":         same("c.pem", "/etc/c.pem"),
+		"http_tls.key":          same("k.pem", "/etc/k.pem"),
 		"sessions.max":          same("1", "5000"),
 		"sessions.keep_alive":   same("0s", "30s"),
 		"lazy_begin":            same("off", "on"),
@@ -127,6 +144,7 @@ func TestEveryKeyIsReadFromFileEnvironmentAndFlagInThatOrder(t *testing.T) {
 			if k.Name == keyHTTP {
 				base = edgeFlags() // a home would need a token as well
 			}
+			base = append(base, partner(k.Name)...)
 			base = without(base, k.Name)
 			file := write(t, asYAML(k.Name, first[0]))
 			env := []string{"HOME=/", k.Env + "=" + second[0]}
@@ -183,7 +201,7 @@ func TestDefaults(t *testing.T) {
 		"edge.max_edges": "32", "edge.id": "", "listen": "127.0.0.1:6432", "http": "", "upstream": "postgres://127.0.0.1:5432",
 		"admin_token": "", "region": "", "max_staleness": "5s", "renew_interval": "1s", "cache.max_bytes": "256MiB",
 		"cache.max_entry_bytes": "1MiB", "policies.folder": "", "policies.max_failures": "5", "policies.cache_dir": "",
-		"lazy_begin": "on", "sessions.max": "1000", "sessions.keep_alive": "2s", "drain_timeout": "30s", "log.level": "info", "log.format": "auto",
+		"edge.home_ca": "", "tls.cert": "", "tls.key": "", "http_tls.cert": "", "http_tls.key": "", "lazy_begin": "on", "sessions.max": "1000", "sessions.keep_alive": "2s", "drain_timeout": "30s", "log.level": "info", "log.format": "auto",
 	}
 	c := mustLoad(t, Sources{Flags: homeFlags()})
 	for _, s := range c.Settings() {

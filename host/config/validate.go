@@ -73,6 +73,16 @@ func (l *loader) validatePairs() {
 	if !l.failed[keyMaxBytes] && !l.failed[keyMaxEntryBytes] && c.Cache.MaxEntryBytes > c.Cache.MaxBytes {
 		l.conflict(keyMaxEntryBytes, keyMaxBytes, "is more than", "at most "+c.Cache.MaxBytes.String()+", or a larger "+keyMaxBytes)
 	}
+	for _, pair := range [...]struct{ cert, key, certKey, keyKey string }{
+		{c.TLS.Cert, c.TLS.Key, keyTLSCert, keyTLSKey}, {c.HTTPTLS.Cert, c.HTTPTLS.Key, keyHTTPTLSCert, keyHTTPTLSKey},
+	} {
+		switch {
+		case pair.cert != "" && pair.key == "":
+			l.missing(pair.keyKey, "a certificate needs its key")
+		case pair.cert == "" && pair.key != "":
+			l.missing(pair.certKey, "a key needs its certificate")
+		}
+	}
 	if c.HTTP == c.Listen && !strings.HasSuffix(c.HTTP, ":0") {
 		l.conflict(keyHTTP, keyListen, "is the same as", "two addresses")
 	}

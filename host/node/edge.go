@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 
 	"github.com/perihelion-proxy/perihelion/host/api"
+	"github.com/perihelion-proxy/perihelion/host/certificate"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/link"
 	"github.com/perihelion-proxy/perihelion/host/session"
@@ -20,7 +22,16 @@ type edge struct {
 
 func newEdge(n *Node) (role, error) {
 	e := &edge{node: n, floors: invalidation.NewFloors("")}
+	var secured *tls.Config
+	if file := n.config.Edge.HomeCA; file != "" {
+		roots, err := certificate.Roots(file)
+		if err != nil {
+			return nil, fmt.Errorf("trust the home (edge.home_ca): %w", err)
+		}
+		secured = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
 	l, err := link.New(link.Options{
+		TLS:      secured,
 		HomeURLs: n.config.Edge.HomeURL, Token: n.config.Edge.AuthToken.Reveal(),
 		EdgeID: edgeID(n.config), Region: n.config.Region, Floors: e.floors, Lease: n.lease,
 		MaxStaleness: n.config.MaxStaleness, RenewInterval: n.config.RenewInterval,

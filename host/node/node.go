@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/cache"
+	"github.com/perihelion-proxy/perihelion/host/certificate"
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/session"
@@ -56,6 +58,7 @@ type Node struct {
 	api      *api.Server
 
 	clients, http net.Listener
+	httpTLS       *tls.Config
 	closing       sync.Once
 }
 
@@ -99,6 +102,12 @@ func New(cfg *config.Config, options Options) (*Node, error) {
 		// One tenant until tenants are configured.
 		Tenant: func(string, string, string) string { return "default" },
 	}
+	if shared.ClientTLS, err = n.serverTLS(cfg.TLS, "postgresql"); err != nil {
+		return nil, fmt.Errorf("secure clients (tls): %w", err)
+	}
+	if n.httpTLS, err = n.serverTLS(cfg.HTTPTLS, "http/1.1"); err != nil {
+		return nil, fmt.Errorf("secure HTTP (http_tls): %w", err)
+	}
 	n.role.fill(shared)
 	n.sessions = newSessions(shared, cfg.Sessions.Max, n.logger)
 	n.api = api.New(api.Options{
@@ -106,6 +115,18 @@ func New(cfg *config.Config, options Options) (*Node, error) {
 		Stats: n.Stats, Ready: n.role.ready, Metrics: n.metrics.handler(), Logger: n.logger,
 	})
 	return n, nil
+}
+
+// serverTLS returns the configuration of a listener that shows a certificate and speaks one protocol; nil: none.
+func (n *Node) serverTLS(files config.PairSection, protocol string) (*tls.Config, error) {
+	if files.Cert == "" {
+		return nil, nil
+	}
+	pair, err := certificate.Open(files.Cert, files.Key, n.logger)
+	if err != nil {
+		return nil, err
+	}
+	return pair.Config(protocol), nil
 }
 
 // Listen binds the node's addresses. After an error nothing is bound.
@@ -121,6 +142,9 @@ func (n *Node) Listen() error {
 	if n.http, err = net.Listen("tcp", n.config.HTTP); err != nil {
 		clients.Close()
 		return fmt.Errorf("listen for HTTP (http): %w", err)
+	}
+	if n.httpTLS != nil {
+		n.http = tls.NewListener(n.http, n.httpTLS)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"time"
@@ -57,6 +58,8 @@ type Shared struct {
 	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
 	Analysis Analysis
 	Journal  Journal
+	// ClientTLS secures the legs of clients that ask for it; nil: they are told that they cannot have it.
+	ClientTLS *tls.Config
 	// Cancels are where cancel requests find the node's sessions.
 	Cancels *Cancels
 	// Dial opens the upstream connection of a session; client is where the session's client connected from.

@@ -43,6 +43,8 @@ type Session struct {
 	// home is what only a home does for a session; nil at an edge.
 	home *home
 
+	// secured is set where the client's leg is TLS.
+	secured bool
 	// confused is set once the upstream's replies are no longer understood: from then on bytes just pass.
 	confused atomic.Bool
 	// lost is set once the client is gone while the outcome of a write is still to be read.
@@ -129,7 +131,8 @@ func (s *Session) Run(ctx context.Context) (err error) {
 			err = fmt.Errorf("session panicked: %v", p)
 		}
 	}()
-	stop := context.AfterFunc(ctx, func() { s.client.Close() })
+	raw := s.client
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 
 	start, err := s.accept(ctx)

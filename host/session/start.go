@@ -19,8 +19,13 @@ func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
 	if err := s.client.SetReadDeadline(time.Now().Add(s.StartTimeout)); err != nil {
 		return nil, fmt.Errorf("set deadline on client: %w", err)
 	}
+	from, err := s.first(ctx)
 	for range 3 {
-		start, err := wire.ReadStartup(s.client)
+		var start *wire.Startup
+		if err == nil {
+			start, err = wire.ReadStartup(from)
+			from = s.client
+		}
 		switch {
 		case errors.Is(err, wire.ErrStartup):
 			s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error(), Hint: "Connect with a client that speaks version 3 of the PostgreSQL protocol."})
@@ -32,8 +37,20 @@ func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
 		}
 		switch start.Kind {
 		case wire.StartupSSL, wire.StartupGSS:
-			if _, err := s.client.Write([]byte{'N'}); err != nil {
-				return nil, fmt.Errorf("refuse encryption: %w", err)
+			secure := start.Kind == wire.StartupSSL && s.ClientTLS != nil && !s.secured
+			answer := byte('N')
+			if secure {
+				answer = 'S'
+			}
+			if _, err := s.client.Write([]byte{answer}); err != nil {
+				return nil, fmt.Errorf("answer request for encryption: %w", err)
+			}
+			if secure {
+				// What was sent in the clear behind the request is no handshake, and ends here (CVE-2021-23214).
+				if err = s.secure(ctx); err != nil {
+					return nil, err
+				}
+				from = s.client
 			}
 			continue
 		case wire.StartupCancel:
@@ -42,7 +59,7 @@ func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
 		}
 		return start, s.dial(ctx)
 	}
-	err := fmt.Errorf("%w: too many encryption requests", wire.ErrStartup)
+	err = fmt.Errorf("%w: too many encryption requests", wire.ErrStartup)
 	s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: err.Error()})
 	return nil, err
 }

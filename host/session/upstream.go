@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -308,6 +309,13 @@ func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before 
 		if kind == wire.BackendKeyData && s.cancelKey == "" {
 			s.cancelKey = string(body)
 			s.Cancels.add(s.cancelKey, s)
+		}
+		if kind == wire.Authentication && s.Analysis != nil {
+			if _, ok := s.upstream.(*tls.Conn); ok {
+				if other := withoutBinding(m); len(other) != len(m) {
+					return other, true
+				}
+			}
 		}
 		if kind == wire.Authentication && len(body) == 4 && body[0]|body[1]|body[2]|body[3] == 0 {
 			// Authenticated: the client may take its time from here on.

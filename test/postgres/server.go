@@ -37,6 +37,8 @@ type Options struct {
 	Settings map[string]string
 	// HBA are lines for pg_hba.conf, in front of those that the package writes.
 	HBA []string
+	// Files are copied into the data folder under their own names, for the server alone to read: certificates and keys.
+	Files []string
 }
 
 // Mode is a way to stop a server.
@@ -156,6 +158,16 @@ func newServer(ctx context.Context, ready *prepared, options Options) (_ *Server
 	hba := strings.Join(options.HBA, "\n") + trustingHBA
 	if err := os.WriteFile(filepath.Join(s.DataDir(), "pg_hba.conf"), []byte(hba), 0o600); err != nil {
 		return nil, fmt.Errorf("configure: %w", err)
+	}
+	for _, file := range options.Files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("configure: %w", err)
+		}
+		copied := filepath.Join(s.DataDir(), filepath.Base(file))
+		if err := errors.Join(os.WriteFile(copied, content, 0o600), ready.as.own(copied)); err != nil {
+			return nil, fmt.Errorf("configure: %w", err)
+		}
 	}
 	if err := s.configure(options); err != nil {
 		return nil, fmt.Errorf("configure: %w", err)
