@@ -11,12 +11,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/perihelion-proxy/perihelion/bench/nodes"
+	"github.com/perihelion-proxy/perihelion/bench/record"
 )
 
 const (
@@ -110,17 +114,17 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
-	var programs children
-	defer programs.end()
+	var programs nodes.Children
+	defer programs.End()
 
 	var rivals []rival
 	for _, name := range o.rivals {
 		one := rival{name: "direct", addr: server.Addr(), value: balance, processes: []process{{"postgres", server.PID()}}}
 		switch name {
 		case "edge":
-			one, err = programs.startEdge(ctx, server, folder)
+			one, err = startEdge(ctx, &programs, server, folder)
 		case "canned":
-			one, err = programs.startCanned()
+			one, err = startCanned(&programs)
 		}
 		if err != nil {
 			return err
@@ -129,8 +133,8 @@ func run(ctx context.Context, o options) (err error) {
 	}
 
 	result := &report{
-		Date: now(), Command: strings.Join(append([]string{"just bench hit"}, os.Args[1:]...), " "),
-		Machine: thisMachine(), Postgres: server.Version(), Revision: revision(),
+		Date: record.Today(), Command: strings.Join(append([]string{"just bench hit"}, os.Args[1:]...), " "),
+		Machine: record.ThisMachine(), Postgres: server.Version(), Revision: record.Revision(),
 		Connections: o.connections, Keys: o.keys, Rounds: map[string]map[string][]slice{},
 	}
 	for _, protocol := range o.protocols {
@@ -149,7 +153,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.folder == "" {
 		return nil
 	}
-	return result.keep(o.folder, o.rivals)
+	return record.Keep(o.folder, "hit", result, func(to io.Writer) { result.print(to, o.rivals) })
 }
 
 // compete gives each rival its turn, round by round.

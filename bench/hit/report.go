@@ -1,63 +1,25 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/perihelion-proxy/perihelion/bench/record"
 )
 
 // report is the result of a run as it is kept.
 type report struct {
 	Date        string                        `json:"date"`
 	Command     string                        `json:"command"`
-	Machine     machine                       `json:"machine"`
+	Machine     record.Machine                `json:"machine"`
 	Postgres    string                        `json:"postgres"`
 	Revision    string                        `json:"revision"`
 	Connections int                           `json:"connections"`
 	Keys        int                           `json:"keys"`
 	Rounds      map[string]map[string][]slice `json:"rounds"` // by protocol and rival
-}
-
-type machine struct {
-	OS    string `json:"os"`
-	CPU   string `json:"cpu"`
-	Cores int    `json:"cores"`
-	Go    string `json:"go"`
-}
-
-func thisMachine() machine {
-	m := machine{OS: runtime.GOOS + "/" + runtime.GOARCH, CPU: "unknown", Cores: runtime.NumCPU(), Go: runtime.Version()}
-	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		m.OS += " " + strings.TrimSpace(string(text))
-	}
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return m
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-			m.CPU = strings.TrimSpace(value)
-			break
-		}
-	}
-	return m
-}
-
-// revision is the commit that was measured, marked where the checkout differs from it.
-func revision() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // spread is the median of some figures, their least and their greatest.
@@ -134,25 +96,3 @@ func collect(from []slice, what func(slice) float64) []float64 {
 	}
 	return values
 }
-
-// keep writes the report into the folder, once for programs and once for people.
-func (r *report) keep(folder string, rivals []string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return fmt.Errorf("keep the result: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "hit.json"), append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("keep the result: %w", err)
-	}
-	var markdown strings.Builder
-	r.print(&markdown, rivals)
-	if err := os.WriteFile(filepath.Join(folder, "hit.md"), []byte(markdown.String()), 0o600); err != nil {
-		return fmt.Errorf("keep the result: %w", err)
-	}
-	return nil
-}
-
-func now() string { return time.Now().UTC().Format(time.DateOnly) }
