@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// smallBuffer is what an idle reader holds, in bytes; largeBuffer is the largest that is pooled.
+	// smallBuffer is what a reader begins a window with, in bytes; largeBuffer is the largest that is pooled.
 	smallBuffer = 4 << 10
 	largeBuffer = 64 << 10
 )
@@ -29,15 +29,19 @@ func (e *LengthError) Error() string {
 	return fmt.Sprintf("message of type %q has the invalid length %d", e.Type, e.Length)
 }
 
-var largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+)
 
 // Reader shows the bytes of a connection through a window that its user frames messages in. It is used by one
-// goroutine. It never reads more than it has room for, and gives large buffers back while it waits for a peer that
-// has nothing to say.
+// goroutine. It never reads more than it has room for. While it waits for a peer that has nothing to say, and its window
+// is empty, it holds no buffer where src is a connection of the operating system's, and a small one elsewhere.
 type Reader struct {
-	src        io.Reader
-	small      []byte
-	pooled     *[]byte
+	src io.Reader
+	// idle waits for src without a buffer; nil where that cannot be done.
+	idle       *idle
+	pooled     *[]byte // what buf is of, where it goes back to its pool
 	buf        []byte
 	start, end int
 	max        int
@@ -45,8 +49,8 @@ type Reader struct {
 
 // NewReader returns a reader whose window grows up to max bytes.
 func NewReader(src io.Reader, max int) *Reader {
-	r := &Reader{src: src, small: make([]byte, smallBuffer), max: max}
-	r.buf = r.small
+	r := &Reader{src: src, max: max}
+	r.idle = newIdle(r)
 	return r
 }
 
@@ -65,7 +69,11 @@ func (r *Reader) Advance(n int) {
 // [ErrWindowFull] and after an error of the source the window is as it was.
 func (r *Reader) More() error {
 	if r.end == 0 {
-		r.shrink()
+		r.Release()
+		if r.idle != nil {
+			return r.idle.read()
+		}
+		r.take(&smallBuffers)
 	}
 	if r.end == len(r.buf) {
 		if err := r.makeRoom(); err != nil {
@@ -99,34 +107,36 @@ func (r *Reader) makeRoom() error {
 	}
 	old, oldPooled := r.buf[:r.end], r.pooled
 	if len(r.buf) < largeBuffer && r.max >= largeBuffer {
-		r.pooled = largeBuffers.Get().(*[]byte)
-		r.buf = *r.pooled
+		r.take(&largeBuffers)
 	} else {
 		r.pooled = nil
 		r.buf = make([]byte, min(2*len(r.buf), r.max))
 	}
 	copy(r.buf, old)
-	if oldPooled != nil {
-		largeBuffers.Put(oldPooled)
-	}
+	giveBack(oldPooled)
 	return nil
 }
 
-// shrink goes back to the small buffer; the window is empty.
-func (r *Reader) shrink() {
-	if len(r.buf) == len(r.small) {
-		return
-	}
-	r.Release()
+// take makes a pool's buffer the reader's.
+func (r *Reader) take(pool *sync.Pool) {
+	r.pooled = pool.Get().(*[]byte)
+	r.buf = *r.pooled
 }
 
-// Release gives a pooled buffer back and drops what the window held. The reader can be used again.
-func (r *Reader) Release() {
-	if r.pooled != nil {
-		largeBuffers.Put(r.pooled)
-		r.pooled = nil
+func giveBack(pooled *[]byte) {
+	switch {
+	case pooled == nil:
+	case len(*pooled) == smallBuffer:
+		smallBuffers.Put(pooled)
+	default:
+		largeBuffers.Put(pooled)
 	}
-	r.buf, r.start, r.end = r.small, 0, 0
+}
+
+// Release gives the buffer back and drops what the window held. The reader can be used again.
+func (r *Reader) Release() {
+	giveBack(r.pooled)
+	r.pooled, r.buf, r.start, r.end = nil, nil, 0, 0
 }
 
 // Header returns the type and the whole size, header included, of the message that begins at the start of window. It

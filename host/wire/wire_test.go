@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
+	"os"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/jackc/pgproto3/v2"
 )
@@ -76,8 +79,14 @@ func TestReaderShowsEveryByteOnce(t *testing.T) {
 	for i := range want {
 		want[i] = byte(i * 7)
 	}
+	ours, theirs := connection(t)
+	go func() {
+		_, _ = theirs.Write(want) // what is missing shows in the reader
+		theirs.Close()
+	}()
 	for name, src := range map[string]io.Reader{
-		"as it comes": bytes.NewReader(want), "in halves": iotest.HalfReader(bytes.NewReader(want)), "with the error at once": iotest.DataErrReader(bytes.NewReader(want)),
+		"of a connection": ours,
+		"as it comes":     bytes.NewReader(want), "in halves": iotest.HalfReader(bytes.NewReader(want)), "with the error at once": iotest.DataErrReader(bytes.NewReader(want)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := NewReader(src, 256<<10)
@@ -101,6 +110,83 @@ func TestReaderShowsEveryByteOnce(t *testing.T) {
 				t.Errorf("read %d bytes that are not the %d sent", len(got), len(want))
 			}
 		})
+	}
+}
+
+// connection returns both ends of a TCP connection.
+func connection(t *testing.T) (ours, theirs net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if theirs, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { theirs.Close() })
+	if ours, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close() })
+	return ours, theirs
+}
+
+func TestReaderOfAConnectionHoldsNothingWhileItWaits(t *testing.T) {
+	ours, theirs := connection(t)
+	r := NewReader(ours, 256<<10)
+	for _, size := range []int{1, smallBuffer, 3 * smallBuffer, 100 << 10} {
+		sent := bytes.Repeat([]byte{byte(size)}, size)
+		go func() { _, _ = theirs.Write(sent) }() // what is missing shows in the reader
+		for len(r.Window()) < size {
+			if err := r.More(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(r.Window(), sent) {
+			t.Fatalf("%d bytes came that were not sent", len(r.Window()))
+		}
+		r.Advance(size)
+		if err := ours.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.More(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("got %v, want the deadline's error", err)
+		}
+		if r.buf != nil || r.pooled != nil {
+			t.Errorf("holds %d bytes behind a message of %d", len(r.buf), size)
+		}
+		if err := ours.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs.Close()
+	if err := r.More(); !errors.Is(err, io.EOF) || len(r.Window()) != 0 {
+		t.Errorf("got %v with %d bytes at the end, want EOF", err, len(r.Window()))
+	}
+	ours.Close()
+	if err := r.More(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v of a closed connection", err)
+	}
+	if err := NewReader(ours, 256<<10).More(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v of a connection that was closed before", err)
+	}
+}
+
+func TestReaderOfAConnectionAllocatesNothing(t *testing.T) {
+	ours, theirs := connection(t)
+	r := NewReader(ours, 256<<10)
+	message := make([]byte, 100)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := theirs.Write(message); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.More(); err != nil {
+			t.Fatal(err)
+		}
+		r.Advance(len(r.Window()))
+	}); n != 0 {
+		t.Errorf("reading allocates %v times, want 0", n)
 	}
 }
 
