@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -822,4 +823,27 @@ func TestRefusedBeginEndsTheSession(t *testing.T) {
 	if !bytes.Contains(rest, []byte("08006")) || bytes.Contains(rest, ready('I')) || bytes.Contains(rest, []byte("57014")) {
 		t.Errorf("the client got %q, want SQLSTATE 08006 and the end", rest)
 	}
+}
+
+// TestStartOfASessionIsLogged lets an operator find the client of a backend that pg_stat_activity shows.
+func TestStartOfASessionIsLogged(t *testing.T) {
+	j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
+	backends := make(chan net.Conn, 1)
+	shared := node(newAnalysis(), j, backends)
+	lines := make(chan string, 16)
+	shared.Logger = slog.New(slog.NewTextHandler(lineWriter(lines), nil))
+	connect(t, shared, backends, false)
+	line := <-lines
+	for _, want := range []string{"session started", "client=test", "database=db", "user=u", "backend_pid=1"} {
+		if !strings.Contains(line, want) {
+			t.Errorf("logged %q, want %q in it", line, want)
+		}
+	}
+}
+
+type lineWriter chan string
+
+func (w lineWriter) Write(line []byte) (int, error) {
+	w <- string(line)
+	return len(line), nil
 }

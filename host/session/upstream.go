@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,7 @@ func (r *result) statements(d *statement.Descriptor, completed func(*statement.D
 
 // fromUpstream passes on what the upstream sends until it closes.
 func (s *Session) fromUpstream(ctx context.Context) error {
+	announced := false
 	for {
 		err := s.back.More()
 		if err != nil && !errors.Is(err, wire.ErrWindowFull) {
@@ -106,7 +108,26 @@ func (s *Session) fromUpstream(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		if !announced {
+			announced = s.announce()
+		}
 	}
+}
+
+// announce logs which backend belongs to which client, once the session has started. It reports false until then.
+func (s *Session) announce() bool {
+	s.mu.Lock()
+	started := s.mu.status != 0
+	s.mu.Unlock()
+	if !started {
+		return false
+	}
+	var pid uint32
+	if len(s.cancelKey) >= 4 {
+		pid = binary.BigEndian.Uint32([]byte(s.cancelKey[:4]))
+	}
+	s.log.Info("session started", "application", s.who.Application, "backend_pid", pid)
+	return true
 }
 
 // upstreamEnded says what the end of the upstream means for the client: the same end, nothing made up.
