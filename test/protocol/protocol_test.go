@@ -29,7 +29,9 @@ type route struct {
 	edge  *cluster.Node
 }
 
-func TestScripts(t *testing.T) {
+// twoRoutes returns a cluster, and the ways to a database of its own and to one without it.
+func twoRoutes(t *testing.T) (*cluster.Cluster, []*route) {
+	t.Helper()
 	straight := pgtest.New(t)
 	c := cluster.On(t, pgtest.New(t), 1, nil)
 	if len(straight.Name) != len(c.DB.Name) {
@@ -46,6 +48,11 @@ func TestScripts(t *testing.T) {
 			cluster.Exec(t, r.setup, sql)
 		}
 	}
+	return c, routes
+}
+
+func TestScripts(t *testing.T) {
+	c, routes := twoRoutes(t)
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
@@ -58,14 +65,20 @@ func TestScripts(t *testing.T) {
 		}
 		for _, s := range scripts {
 			count++
-			t.Run(strings.TrimSuffix(filepath.Base(file), ".txt")+"/"+s.name, func(t *testing.T) { compare(t, c, routes, s) })
+			t.Run(strings.TrimSuffix(filepath.Base(file), ".txt")+"/"+s.name, func(t *testing.T) { compare(t, t, c, routes, s) })
 		}
 	}
 	t.Logf("%d scripts", count)
 }
 
-// compare runs a script on both routes.
-func compare(t *testing.T, c *cluster.Cluster, routes []*route, s *script) {
+// reporter is a test, or a check of a property.
+type reporter interface {
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// compare runs a script on both routes, and reports to the reporter where they differ.
+func compare(t *testing.T, report reporter, c *cluster.Cluster, routes []*route, s *script) {
 	for _, r := range routes {
 		for _, sql := range s.setup {
 			if _, err := r.setup.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -79,13 +92,13 @@ func compare(t *testing.T, c *cluster.Cluster, routes []*route, s *script) {
 		for i, r := range routes {
 			hits, _, _ := c.Edges[0].Counted(func() { got[i] = play(t, r, s, run == "byte by byte") })
 			if r.edge != nil && run != "cold" && s.hits >= 0 && int(hits) != s.hits {
-				t.Errorf("%s: %d hits, want %d", run, hits, s.hits)
+				report.Errorf("%s: %d hits, want %d", run, hits, s.hits)
 			}
 		}
 		for i := range got[0] {
 			want, have := got[0][i], got[1][i]
 			if !bytes.Equal(want.got, have.got) || want.err != have.err {
-				t.Fatalf("%s, line %d: the replies differ\nsent:\n%sstraight (%s):\n%sthrough (%s):\n%s",
+				report.Fatalf("%s, line %d: the replies differ\nsent:\n%sstraight (%s):\n%sthrough (%s):\n%s",
 					run, s.steps[want.step].line, trace(s.steps[want.step].send), want.err, trace(want.got), have.err, trace(have.got))
 			}
 		}
