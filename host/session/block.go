@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 
@@ -18,7 +17,6 @@ type promise struct {
 	messages []byte
 	// text is the statement, for the home's analysis.
 	text []byte
-	// quiet messages are behind it that leave the unnamed statement and portal as a simple query does.
 }
 
 // maxPromise bounds the messages that are kept for later, in bytes.
@@ -59,13 +57,14 @@ func (p *promise) promiseExtended(text []byte, messages ...[]byte) {
 	}
 }
 
-// keepPromise puts the messages that begin a promised block ahead of what is about to be sent.
-func (s *Session) keepPromise(ctx context.Context) {
+// keepPromise puts the messages that begin a promised block ahead of what is about to be sent. It reports whether there
+// was such a block.
+func (s *Session) keepPromise(ctx context.Context) bool {
 	s.mu.Lock()
 	promised := s.mu.promised
 	s.mu.Unlock()
 	if !promised {
-		return
+		return false
 	}
 	var d *statement.Descriptor
 	if s.Analysis != nil {
@@ -84,44 +83,5 @@ func (s *Session) keepPromise(ctx context.Context) {
 		all = all[size:]
 	}
 	s.ahead = append(s.ahead, s.promise.messages...)
-}
-
-// takesSnapshot is what makes a block one that has run a query: it reads nothing, and leaves no unnamed statement or
-// portal.
-var takesSnapshot = func() []byte {
-	var p promise
-	p.promiseSimple([]byte("select where false"))
-	return p.messages
-}()
-
-// snapshotLocked puts a query ahead of a statement that PostgreSQL refuses behind the first query of a block (SET
-// TRANSACTION ISOLATION LEVEL), where memory has answered a query of the block and the upstream has perhaps run none.
-// The statement is one that replaces the unnamed statement and portal itself.
-func (s *Session) snapshotLocked(text []byte) {
-	if !s.mu.answered || !mentionsTransaction(text) {
-		return
-	}
-	s.mu.answered = false
-	for all := takesSnapshot; len(all) > 0; {
-		kind, size, _, _ := wire.Header(all)
-		s.pushLocked(expected{kind: kind, injected: true, begins: true})
-		all = all[size:]
-	}
-	s.ahead = append(s.ahead, takesSnapshot...)
-}
-
-// mentionsTransaction reports whether the word stands anywhere in a text, in letters of either case.
-func mentionsTransaction(text []byte) bool {
-	const word = "transaction"
-	for len(text) >= len(word) {
-		i := bytes.IndexAny(text, "tT")
-		if i < 0 || len(text)-i < len(word) {
-			return false
-		}
-		if bytes.EqualFold(text[i:i+len(word)], []byte(word)) {
-			return true
-		}
-		text = text[i+1:]
-	}
-	return false
+	return true
 }

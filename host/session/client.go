@@ -71,7 +71,7 @@ func (s *Session) message(ctx context.Context, kind byte, m []byte) error {
 		return errDone
 	}
 	if kind == wire.FunctionCall {
-		s.keepPromise(ctx)
+		s.lead(ctx, m, true)
 	}
 	s.control(kind)
 	return s.sendAndAdvance(m)
@@ -126,6 +126,7 @@ func (s *Session) pushLocked(e expected) {
 	}
 	if e.kind == wire.Sync {
 		s.mu.skipping = false
+		s.mu.open = s.mu.open && e.injected
 	}
 	s.mu.queue.push(e)
 	if s.home != nil {
@@ -155,7 +156,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	}
 	s.mu.Unlock()
 
-	s.keepPromise(ctx)
+	s.lead(ctx, m, true)
 	e := expected{kind: wire.Query, sent: now}
 	f := &fill{}
 	if s.Analysis != nil {
@@ -163,8 +164,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		e.d = f.d
 	}
 	s.mu.Lock()
-	s.snapshotLocked(text)
-	s.mu.unnamedKnown, s.mu.staleUnnamed, s.mu.stalePortal = false, false, false // a simple query ends both
+	s.endUnnamedLocked()
 	if reads && s.fillableLocked(f) {
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
 		f.serial = s.mu.state.serial
@@ -306,7 +306,7 @@ func (s *Session) segment(ctx context.Context) error {
 // forwardHeld sends what is held upstream.
 func (s *Session) forwardHeld(ctx context.Context) error {
 	all := s.in.Window()[:s.held]
-	s.keepPromise(ctx)
+	s.lead(ctx, all, false)
 	sent := 0 // all before it is sent
 	for at := 0; at < len(all); {
 		kind, size, _, _ := wire.Header(all[at:])
@@ -361,14 +361,12 @@ func (s *Session) parse(body []byte) {
 	case s.mu.skipping:
 		return // the backend skips it as well
 	}
-	e := expected{kind: wire.Parse, name: string(m.name)}
+	e := expected{kind: wire.Parse, name: string(m.name), old: s.replacedLocked(string(m.name))}
 	switch {
 	case e.name == "":
-		s.snapshotLocked(m.text)
 		s.mu.unnamed.set(m, nil, true)
 		s.mu.unnamedKnown, s.mu.staleUnnamed = true, false
 	case s.roomLocked(m):
-		e.old = s.mu.named[e.name]
 		p := &prepared{}
 		p.set(m, nil, true)
 		s.setNamedLocked(e.name, p)
@@ -387,8 +385,8 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 	}
 	f := &fill{d: unknown}
 	s.mu.Lock()
-	s.agreeLocked(m.statement)
 	p := s.statementLocked(m.statement)
+	s.resendLocked(p)
 	var text string
 	reads := false
 	if p != nil {
@@ -403,7 +401,8 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := portal{d: f.d, named: len(m.statement) > 0}
+	b := &portal{d: f.d, statement: string(m.statement)}
+	e := expected{kind: wire.Bind, portal: b}
 	// The upstream's loop may have dropped the statement meanwhile, after an error: then nothing is kept.
 	p = s.statementLocked(m.statement)
 	if whole && p != nil && !p.foreign && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
@@ -411,18 +410,18 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 		f.serial = s.mu.state.serial
 		b.fill = f
 	}
-	if len(m.portal) == 0 {
-		s.mu.stalePortal = false
+	if len(m.portal) == 0 && !s.mu.skipping {
+		e.stale, s.mu.stalePortal = s.mu.stalePortal, false
 	}
 	if len(s.mu.portals) < maxPrepared || len(m.portal) == 0 {
 		if s.mu.portals == nil {
-			s.mu.portals = map[string]portal{}
+			s.mu.portals = map[string]*portal{}
 		}
 		s.mu.portals[string(m.portal)] = b
 	} else {
 		delete(s.mu.portals, string(m.portal))
 	}
-	s.pushLocked(expected{kind: wire.Bind})
+	s.pushLocked(e)
 }
 
 func (s *Session) describe(ctx context.Context, body []byte) {
@@ -434,14 +433,17 @@ func (s *Session) describe(ctx context.Context, body []byte) {
 	if d.kind == 'P' {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.agreePortalLocked(d.name)
-		s.pushLocked(expected{kind: wire.Describe, fill: s.mu.portals[string(d.name)].fill})
+		e := expected{kind: wire.Describe}
+		if b := s.mu.portals[string(d.name)]; b != nil {
+			e.fill = b.fill
+		}
+		s.pushLocked(e)
 		return
 	}
 	f := &fill{d: unknown}
 	s.mu.Lock()
-	s.agreeLocked(d.name)
 	p := s.statementLocked(d.name)
+	s.resendLocked(p)
 	fillable := p != nil && !p.foreign && s.mu.state.reads(p.text)
 	text := ""
 	if fillable && s.Analysis != nil {
@@ -473,19 +475,21 @@ func (s *Session) close(body []byte) {
 	if s.mu.skipping {
 		return
 	}
+	e := expected{kind: wire.Close}
 	switch {
 	case d.kind == 'S':
-		s.forgetLocked(string(d.name))
+		e.name, e.ofStatement, e.old = string(d.name), true, s.replacedLocked(string(d.name))
+		s.forgetLocked(e.name)
 		if len(d.name) == 0 {
 			s.mu.staleUnnamed = false
 		}
 	default:
 		delete(s.mu.portals, string(d.name))
 		if len(d.name) == 0 {
-			s.mu.stalePortal = false
+			e.stale, s.mu.stalePortal = s.mu.stalePortal, false
 		}
 	}
-	s.pushLocked(expected{kind: wire.Close})
+	s.pushLocked(e)
 }
 
 func (s *Session) execute(body []byte) {
@@ -496,11 +500,9 @@ func (s *Session) execute(body []byte) {
 		s.confuse("malformed message")
 		return
 	}
-	s.agreePortalLocked(name)
-	b, known := s.mu.portals[string(name)]
 	e := expected{kind: wire.Execute, d: unknown}
-	if known {
-		e.d, e.named = b.d, b.named
+	if b := s.mu.portals[string(name)]; b != nil {
+		e.d, e.portal = b.d, b
 		switch {
 		case b.executed && b.d != nil && len(b.d.Settings) > 0:
 			e.d = unknown // it sets nothing anew
@@ -508,7 +510,6 @@ func (s *Session) execute(body []byte) {
 			e.fill = b.fill
 		}
 		b.fill, b.executed = nil, true
-		s.mu.portals[string(name)] = b
 	}
 	s.pushLocked(e)
 }
@@ -518,19 +519,19 @@ func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 	body := s.in.Window()[wire.HeaderSize:]
 	switch kind {
 	case wire.Query, wire.FunctionCall:
-		s.keepPromise(ctx)
+		s.lead(ctx, nil, true)
 		s.mu.Lock()
 		if kind == wire.Query {
-			s.mu.unnamedKnown, s.mu.staleUnnamed, s.mu.stalePortal = false, false, false
+			s.endUnnamedLocked()
 		}
 		s.pushLocked(expected{kind: kind, d: unknown, sent: invalidation.Now()})
 		s.mu.Unlock()
 	case wire.Parse:
-		s.keepPromise(ctx)
+		s.lead(ctx, nil, false)
 		name, _, ok := wire.CutString(body)
 		s.mu.Lock()
 		if ok {
-			e := expected{kind: kind, name: string(name), old: s.mu.named[string(name)]}
+			e := expected{kind: kind, name: string(name), old: s.replacedLocked(string(name))}
 			s.foreignLocked(e.name, "")
 			s.pushLocked(e)
 		} else {
@@ -538,7 +539,7 @@ func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 		}
 		s.mu.Unlock()
 	case wire.Bind:
-		s.keepPromise(ctx)
+		s.lead(ctx, nil, false)
 		s.bind(ctx, body, false)
 	case wire.CopyData, wire.Password:
 	default:

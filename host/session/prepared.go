@@ -49,8 +49,8 @@ func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
 type portal struct {
 	d    *statement.Descriptor
 	fill *fill
-	// named is set where it was bound to a named statement.
-	named bool
+	// statement is the name of the statement that it was bound to.
+	statement string
 	// executed is set behind the first Execute: a portal that is executed again goes on where it was.
 	executed bool
 }
@@ -232,18 +232,68 @@ func (s *Session) forgetLocked(name string) {
 	s.setNamedLocked(name, nil)
 }
 
+// replacedLocked returns the statement whose name a message is about to take, to be restored should the backend skip or
+// refuse the message; nil: the name is free. The unnamed one is only kept where the message may be skipped: a Parse
+// ends it even where it is refused.
+func (s *Session) replacedLocked(name string) *prepared {
+	if name != "" {
+		return s.mu.named[name]
+	}
+	if !s.mu.unnamedKnown || !s.mu.queue.mayBeSkipped() {
+		return nil
+	}
+	old := s.mu.unnamed
+	s.mu.unnamed = prepared{}
+	return &old
+}
+
+// restoreLocked makes old what a name stands for again; nil: the name is free.
+func (s *Session) restoreLocked(name string, old *prepared) {
+	switch {
+	case old == nil:
+		s.forgetLocked(name)
+	case name == "":
+		s.mu.unnamed, s.mu.unnamedKnown = *old, true
+	default:
+		s.setNamedLocked(name, old)
+	}
+}
+
 // doubtNamesLocked is called when SQL has changed which statement a name stands for: what was bound to a name and is
 // still to be answered may be another statement than was thought when it was sent.
 func (s *Session) doubtNamesLocked() {
-	s.mu.state.serial++ // nothing of it is kept
+	s.mu.state.serial++ // nothing that is in flight is kept
 	for i := range s.mu.queue.items[s.mu.queue.head:] {
-		if e := &s.mu.queue.items[s.mu.queue.head+i]; e.named && e.d != nil {
+		if e := &s.mu.queue.items[s.mu.queue.head+i]; e.kind == wire.Execute && e.portal != nil && e.portal.statement != "" {
 			e.d = unknown
 		}
 	}
-	for name, b := range s.mu.portals {
-		if b.named {
-			s.mu.portals[name] = portal{d: unknown, named: true}
+	for _, b := range s.mu.portals {
+		if b.statement != "" {
+			b.d, b.fill = unknown, nil
+		}
+	}
+}
+
+// doubtSkippedLocked is called when messages that change what the given names stand for were skipped: what is still to
+// be answered and was bound to one of them runs another statement than was thought when it was sent.
+func (s *Session) doubtSkippedLocked(names map[string]*prepared) {
+	s.mu.state.serial++ // nothing that is in flight is kept
+	for i := range s.mu.queue.items[s.mu.queue.head:] {
+		e := &s.mu.queue.items[s.mu.queue.head+i]
+		switch {
+		case e.names():
+			delete(names, e.name) // from here on it stands for what was thought
+		case e.portal == nil:
+		case e.kind == wire.Bind:
+			if _, doubted := names[e.portal.statement]; doubted {
+				e.portal.d, e.portal.fill = unknown, nil
+				if s.home != nil {
+					s.home.inFlight.Anything = true
+				}
+			}
+		case e.portal.d == unknown:
+			e.d = unknown
 		}
 	}
 }
@@ -256,39 +306,5 @@ func (s *Session) forgetAllLocked(none bool) {
 	s.mu.namesKnown = none
 	if s.mu.unnamed.upstream && !none {
 		s.mu.unnamedKnown = false
-	}
-}
-
-var (
-	closeStatement = []byte{wire.Close, 0, 0, 0, 6, 'S', 0}
-	closePortal    = []byte{wire.Close, 0, 0, 0, 6, 'P', 0}
-)
-
-// agreeLocked puts ahead what the upstream must get before a message that names the statement: the Parse that it has
-// not seen, or the end of an unnamed statement that the client no longer has.
-func (s *Session) agreeLocked(name []byte) {
-	p := s.statementLocked(name)
-	switch {
-	case p == nil && len(name) == 0 && s.mu.staleUnnamed:
-		s.pushLocked(expected{kind: wire.Close, injected: true})
-		s.ahead = append(s.ahead, closeStatement...)
-		s.mu.staleUnnamed = false
-	case p != nil && !p.upstream && len(p.raw) > 0:
-		p.upstream = true
-		s.pushLocked(expected{kind: wire.Parse, injected: true})
-		s.ahead = append(s.ahead, p.raw...)
-		if len(name) == 0 {
-			s.mu.staleUnnamed = false
-		}
-	}
-}
-
-// agreePortalLocked does the same for the unnamed portal: one that was bound before an answer from memory is not the
-// client's any more. The one that was answered is not there, so a message that goes on with it fails.
-func (s *Session) agreePortalLocked(name []byte) {
-	if len(name) == 0 && s.mu.stalePortal {
-		s.pushLocked(expected{kind: wire.Close, injected: true})
-		s.ahead = append(s.ahead, closePortal...)
-		s.mu.stalePortal = false
 	}
 }

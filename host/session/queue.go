@@ -26,13 +26,19 @@ type expected struct {
 	begins bool
 	// behind is the statement that an injected Parse makes, whose ParseComplete the client already has.
 	behind *prepared
-	// old is the statement whose name a Parse takes; it stays where the backend refuses the Parse.
+	// resent is the statement that an injected Parse makes, which the client has had for long.
+	resent *prepared
+	// tolerated is set for an injected message that is refused where the block has failed already.
+	tolerated bool
+	// old is the statement whose name a Parse or Close takes; it stays where the backend skips or refuses the message.
 	old *prepared
-	// ofStatement is set for the Describe of a statement.
+	// stale is set for a Bind that replaces a portal of which the client knows nothing.
+	stale bool
+	// ofStatement is set for the Describe or Close of a statement.
 	ofStatement bool
-	// named is set for the Execute of a portal that was bound to a named statement.
-	named bool
-	// name is the statement's name, for a Parse.
+	// portal is what a Bind makes and an Execute runs; nil where it is not known.
+	portal *portal
+	// name is the statement's name, for a Parse or Close.
 	name string
 	// fill collects the reply of a Query, an Execute or the Describe of a portal; nil: it is not kept.
 	fill *fill
@@ -40,6 +46,11 @@ type expected struct {
 	d *statement.Descriptor
 	// sent is when a Query or Sync was sent.
 	sent invalidation.Instant
+}
+
+// names reports whether the message is one of the client's that changes what a statement's name stands for.
+func (e *expected) names() bool {
+	return !e.injected && (e.kind == wire.Parse || e.kind == wire.Close && e.ofStatement)
 }
 
 // queue is the expected replies in their order. Guarded by Session.mu.
@@ -95,6 +106,25 @@ func (q *queue) skipToSync(dropped func(*expected)) {
 		dropped(e)
 		q.pop()
 	}
+}
+
+// mayBeSkipped reports whether a message that is pushed now stands behind others that an error may make the backend skip.
+func (q *queue) mayBeSkipped() bool {
+	if q.len() == 0 {
+		return false
+	}
+	last := &q.items[len(q.items)-1]
+	return last.kind != wire.Sync && last.kind != startup
+}
+
+// naming returns the first message that changes what a statement's name stands for, or nil.
+func (q *queue) naming(name string) *expected {
+	for i := q.head; i < len(q.items); i++ {
+		if e := &q.items[i]; e.names() && e.name == name {
+			return e
+		}
+	}
+	return nil
 }
 
 // enterCopy takes out of the queue the Syncs that the backend ignores while it reads copy data, for the statement at

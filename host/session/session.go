@@ -66,6 +66,8 @@ type Session struct {
 		status byte
 		// skipping is set between an error in the extended protocol and the Sync that ends it.
 		skipping bool
+		// open is set while the upstream is in an extended query whose Sync has not been sent: its transaction is open too.
+		open bool
 		// copying is set while the backend reads copy data whose end the client has not sent, copyingOut while it sends some.
 		copying, copyingOut bool
 		// promised is set inside a block of which the upstream knows nothing yet: see block.go. readable is set inside one
@@ -81,7 +83,7 @@ type Session struct {
 		namesKnown   bool
 		unnamed      prepared
 		unnamedKnown bool
-		portals      map[string]portal
+		portals      map[string]*portal
 		// staleUnnamed and stalePortal are set while the upstream may have an unnamed statement or portal that the client
 		// no longer has, because what ended it was answered from memory.
 		staleUnnamed, stalePortal bool
@@ -239,7 +241,9 @@ func (s *Session) Drain() {
 	}
 }
 
-func (s *Session) idleLocked() bool { return s.mu.queue.owed() == 0 && s.mu.status == wire.Idle }
+func (s *Session) idleLocked() bool {
+	return s.mu.queue.owed() == 0 && s.mu.status == wire.Idle && !s.mu.open
+}
 
 // shutdown tells the client that the node ends, as Postgres does, and closes.
 func (s *Session) shutdown() {

@@ -320,7 +320,7 @@ func (s *Session) fromBackend(ctx context.Context, kind byte, m []byte) (before 
 	defer s.mu.room.Signal()
 	head := s.headLocked()
 	if kind == wire.ErrorResponse {
-		return nil, s.failedLocked(head)
+		return nil, s.failedLocked(head, m)
 	}
 	if head == nil {
 		s.confuse("reply that nothing asked for")
@@ -389,6 +389,7 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 		head.fill.drop()
 		open, ok := s.mu.queue.enterCopy()
 		s.mu.copying = open
+		s.mu.open = s.mu.open || open && head.kind == wire.Execute // the Sync that was sent is ignored
 		return ok
 	case wire.CopyOutResponse:
 		head.fill.drop()
@@ -481,14 +482,16 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 
 // failedLocked takes in an ErrorResponse. head is what it answers; nil where the backend speaks of its own accord. It
 // reports whether the error is not the client's.
-func (s *Session) failedLocked(head *expected) (swallow bool) {
+func (s *Session) failedLocked(head *expected, m []byte) (swallow bool) {
 	s.reply.failed = true
 	s.mu.copying, s.mu.copyingOut = false, false
 	if head == nil || head.kind == startup || head.kind == wire.Sync {
 		return false
 	}
 	switch {
-	case head.begins:
+	case head.tolerated && errorCode(m) == wire.CodeInFailedTransaction:
+		swallow = true
+	case head.begins || head.tolerated:
 		s.broken, swallow = true, true
 	case head.behind != nil:
 		// The client has been told that the statement is there: it hears of the error when it uses it.
@@ -508,24 +511,58 @@ func (s *Session) failedLocked(head *expected) (swallow bool) {
 			s.reply.results = append(s.reply.results, result{d: head.d, failed: true})
 		}
 	}
-	var restored map[string]bool
+	s.skipLocked()
+	return swallow
+}
+
+// skipLocked drops what the backend skips after an error in an extended query, the message at the head included, and
+// takes back what its messages would have changed.
+func (s *Session) skipLocked() {
+	var names map[string]*prepared // the statements that names stood for before
 	s.mu.queue.skipToSync(func(e *expected) {
 		e.fill.drop()
-		if e.kind != wire.Parse || e.injected && e.name == "" || restored[e.name] {
+		s.mu.stalePortal = s.mu.stalePortal || e.stale
+		if e.resent != nil {
+			e.resent.upstream = false
+		}
+		if !e.names() {
 			return
 		}
-		if restored == nil {
-			restored = map[string]bool{}
+		if names == nil {
+			names = map[string]*prepared{}
 		}
-		restored[e.name] = true
-		if e.old != nil {
-			s.setNamedLocked(e.name, e.old)
-		} else {
-			s.forgetLocked(e.name)
+		if _, ok := names[e.name]; !ok {
+			names[e.name] = e.old
 		}
 	})
 	s.mu.skipping = s.mu.queue.first() == nil
-	return swallow
+	if names == nil {
+		return
+	}
+	for name, old := range names {
+		if later := s.mu.queue.naming(name); later != nil {
+			later.old = old // what the name stands for now is that message's
+		} else {
+			s.restoreLocked(name, old)
+		}
+	}
+	s.doubtSkippedLocked(names)
+}
+
+// errorCode returns the SQLSTATE of an ErrorResponse, or nothing.
+func errorCode(m []byte) string {
+	for body := m[wire.HeaderSize:]; len(body) > 1; {
+		field := body[0]
+		value, rest, ok := wire.CutString(body[1:])
+		if !ok {
+			return ""
+		}
+		if field == 'C' {
+			return string(value)
+		}
+		body = rest
+	}
+	return ""
 }
 
 // ready takes in a ReadyForQuery: what became visible is published, results are kept, and the queue moves on. It
