@@ -271,6 +271,11 @@ func (s *Session) answer(now invalidation.Instant) error {
 		return s.toClient(p.steps[0].entry.Body)
 	}
 	out := s.out[:0]
+	if p.size() > maxKept {
+		scratch := takeScratch()
+		defer giveBack(scratch)
+		out = *scratch
+	}
 	var hits uint64
 	var facts []statement.Fact
 	statements := 0
@@ -312,11 +317,26 @@ func (s *Session) answer(now invalidation.Instant) error {
 	}
 	out = append(out, wire.ReadyForQuery, 0, 0, 0, 5, p.status)
 	s.count.hits.Add(hits) // before the client can look
-	err := s.toClient(out)
-	if cap(out) <= maxHeld {
+	if cap(out) <= maxKept {
 		s.out = out
 	}
-	return err
+	return s.toClient(out)
+}
+
+// size is roughly how much the answers come to that are put together before they are written, in bytes.
+func (p *plan) size() int {
+	n := 0
+	for i := range p.steps {
+		n += 32
+		switch e := p.steps[i].entry; {
+		case e == nil:
+		case p.steps[i].kind == wire.Describe:
+			n += len(e.RowDescription)
+		case len(e.Body) < vectored:
+			n += len(e.Body)
+		}
+	}
+	return n
 }
 
 // describe appends the answer to a Describe.

@@ -19,8 +19,7 @@ func (s *Session) fromClient(ctx context.Context) error {
 		window := s.in.Window()
 		kind, size, ok, err := wire.Header(window[s.held:])
 		if err != nil {
-			s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: "invalid message length", Detail: err.Error()})
-			return fmt.Errorf("read from client: %w", err)
+			return s.unframed(err)
 		}
 		switch {
 		case ok && len(window)-s.held >= size:
@@ -31,15 +30,28 @@ func (s *Session) fromClient(ctx context.Context) error {
 		case ok && (size > clientWindow || kind == wire.CopyData && size > maxHeld):
 			err = s.stream(ctx, kind, size)
 		default:
+			if len(window) == 0 {
+				s.shed()
+			}
 			err = s.in.More()
 		}
 		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, errDone) {
-				return errDone
-			}
-			return fmt.Errorf("read from client: %w", err)
+			return readFailed(err)
 		}
 	}
+}
+
+// unframed tells the client that its bytes are no messages.
+func (s *Session) unframed(err error) error {
+	s.fatal(&wire.Error{Code: wire.CodeProtocolViolation, Message: "invalid message length", Detail: err.Error()})
+	return readFailed(err)
+}
+
+func readFailed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, errDone) {
+		return errDone
+	}
+	return fmt.Errorf("read from client: %w", err)
 }
 
 // message handles one whole message, which stands in the window behind what is held.
@@ -146,11 +158,15 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	s.mu.Lock()
 	reads := s.mu.state.reads(text)
 	if reads && s.obstacleLocked(now) == none && s.planQueryLocked(text, now) {
+		behind := s.closeLocked(nil)
 		s.mu.Unlock()
 		err := s.answer(now)
 		s.in.Advance(len(m))
 		if err != nil {
 			return err
+		}
+		if behind != nil {
+			return s.send(behind)
 		}
 		return s.keepAlive(now)
 	}
@@ -205,6 +221,22 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 	return true
 }
 
+// closeLocked ends what the upstream has begun of an extended query, where the client has been answered from memory and
+// believes it ended: nothing of it was executed, but it holds locks. It returns what is to be sent behind the answer.
+func (s *Session) closeLocked(behind []byte) []byte {
+	if !s.mu.open {
+		return behind
+	}
+	s.mu.open = false
+	if behind != nil {
+		return behind // it ends in a Sync
+	}
+	s.pushLocked(expected{kind: wire.Sync, injected: true})
+	return bareSync
+}
+
+var bareSync = []byte{wire.Sync, 0, 0, 0, 4}
+
 // keepAlive sends a bare Sync where the session has lived on answers from memory for a while, so that neither the
 // backend nor anything on the way takes it for idle. Its answer is swallowed.
 func (s *Session) keepAlive(now invalidation.Instant) error {
@@ -221,7 +253,7 @@ func (s *Session) keepAlive(now invalidation.Instant) error {
 	if busy {
 		return nil
 	}
-	return s.send([]byte{wire.Sync, 0, 0, 0, 4})
+	return s.send(bareSync)
 }
 
 // judge completes a fill with what the home knows of its statement: stamped first, so that whatever changes while
@@ -285,7 +317,7 @@ func (s *Session) segment(ctx context.Context) error {
 	s.mu.Lock()
 	hit := s.obstacleLocked(now) == none && s.planLocked(m, now)
 	if hit {
-		behind = s.adoptLocked()
+		behind = s.closeLocked(s.adoptLocked())
 	}
 	s.mu.Unlock()
 	if !hit {
@@ -511,6 +543,7 @@ func (s *Session) execute(body []byte) {
 		}
 		b.fill, b.executed = nil, true
 	}
+	s.mu.executed = true
 	s.pushLocked(e)
 }
 
@@ -567,9 +600,7 @@ func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 // sendAround writes before, what is put ahead, and m to the upstream, in one write where that is small.
 func (s *Session) sendAround(before, m []byte) error {
 	ahead := s.ahead
-	if s.ahead = s.ahead[:0]; cap(ahead) > maxHeld {
-		s.ahead = nil
-	}
+	s.ahead = s.ahead[:0]
 	if len(ahead) == 0 || len(before)+len(m) > maxHeld {
 		for _, part := range [...][]byte{before, ahead, m} {
 			if err := s.send(part); err != nil {

@@ -39,7 +39,7 @@ func (s *Session) lead(ctx context.Context, all []byte, simple bool) {
 	default:
 		need, ends = s.lackLocked(all)
 	}
-	s.mu.open = !ends
+	s.mu.open, s.mu.executed = !ends, false
 	if need.snapshot && s.mu.answered {
 		s.snapshotLocked(kept)
 	}

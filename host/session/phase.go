@@ -20,7 +20,7 @@ const (
 	inPromisedBlock
 	// inFailedBlock: inside a block that can only be rolled back.
 	inFailedBlock
-	// inPipeline: the client waits for a reply, or has not sent the Sync that ends what it has begun.
+	// inPipeline: the client waits for a reply, or has not sent the Sync that ends what it has executed.
 	inPipeline
 	// copyingIn: the backend reads copy data whose end the client has not sent.
 	copyingIn
@@ -49,7 +49,7 @@ func (s *Session) phaseLocked() phase {
 		return copyingOut
 	case s.mu.skipping:
 		return skipping
-	case s.mu.queue.owed() > 0 || s.mu.open:
+	case s.mu.queue.owed() > 0 || s.mu.open && s.mu.executed:
 		return inPipeline
 	case s.mu.promised:
 		return inPromisedBlock
@@ -83,7 +83,7 @@ var obstacleNames = [...]string{
 	none:         "nothing stands against it",
 	notReady:     "the session is still starting",
 	notFollowed:  "the session is no longer followed",
-	pipelined:    "an earlier message has not been answered yet, or its pipeline not been ended by a Sync",
+	pipelined:    "an earlier message has not been answered yet, or not been ended by its Sync",
 	copying:      "the session is copying",
 	skipped:      "an error has made the upstream skip all up to the next Sync",
 	failedBlock:  "the session is in a transaction block that failed",

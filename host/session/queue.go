@@ -87,7 +87,7 @@ func (q *queue) pop() {
 	q.items[q.head] = expected{}
 	q.head++
 	if q.head == len(q.items) {
-		if cap(q.items) > 256 {
+		if cap(q.items) > maxKeptItems {
 			q.items = nil
 		}
 		q.items, q.head = q.items[:0], 0

@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/wire"
 )
@@ -40,6 +38,8 @@ type Session struct {
 	client   net.Conn
 	upstream net.Conn
 	count    *cell
+	// unwatch ends what closes the connections with the node.
+	unwatch []func() bool
 	// home is what only a home does for a session; nil at an edge.
 	home *home
 
@@ -67,7 +67,8 @@ type Session struct {
 		// skipping is set between an error in the extended protocol and the Sync that ends it.
 		skipping bool
 		// open is set while the upstream is in an extended query whose Sync has not been sent: its transaction is open too.
-		open bool
+		// executed is set once that has executed something.
+		open, executed bool
 		// copying is set while the backend reads copy data whose end the client has not sent, copyingOut while it sends some.
 		copying, copyingOut bool
 		// promised is set inside a block of which the upstream knows nothing yet: see block.go. readable is set inside one
@@ -87,7 +88,9 @@ type Session struct {
 		// staleUnnamed and stalePortal are set while the upstream may have an unnamed statement or portal that the client
 		// no longer has, because what ended it was answered from memory.
 		staleUnnamed, stalePortal bool
-		closed                    bool
+		// closed is set once one of the loops has ended, or is taken to have; ended is why the first did.
+		closed bool
+		ended  error
 	}
 
 	// The client's loop owns these.
@@ -125,33 +128,74 @@ var errDone = errors.New("session ended")
 
 // Run serves the session until it ends, and closes its connections. It returns what ended it, nil where that was the
 // client's wish.
-func (s *Session) Run(ctx context.Context) (err error) {
-	defer s.client.Close()
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = fmt.Errorf("session panicked: %v", p)
-		}
-	}()
-	raw := s.client
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	defer stop()
-
-	start, err := s.accept(ctx)
-	if err != nil || start == nil {
-		return err
+func (s *Session) Run(ctx context.Context) error {
+	ended := make(chan struct{})
+	if s.start(ctx, ended) {
+		// The client's loop needs no goroutine of its own. What is below it on the stack is small: a session that is idle
+		// for long keeps no more of it than a page.
+		s.loop(s.serveClient, ctx)
+		<-ended
 	}
-	defer s.upstream.Close()
-	stopUpstream := context.AfterFunc(ctx, func() { s.upstream.Close() })
-	defer stopUpstream()
-	if start.Get("replication") != "" {
-		return s.relay(start)
-	}
-	return s.serve(ctx, start)
+	return s.release()
 }
 
-// serve runs the two loops of a session that has an upstream.
-func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
+// start brings the session to where its loops begin, and begins the upstream's, which closes ended. It reports false
+// where there is nothing to serve.
+func (s *Session) start(ctx context.Context, ended chan<- struct{}) (serves bool) {
+	s.loop(func(ctx context.Context) error {
+		s.watch(ctx, s.client)
+		start, err := s.accept(ctx)
+		if err != nil || start == nil {
+			return err
+		}
+		s.watch(ctx, s.upstream)
+		if start.Get("replication") != "" {
+			return s.relay(start)
+		}
+		serves = true
+		return s.begin(ctx, start)
+	}, ctx)
+	if !serves || s.mu.ended != nil {
+		return false
+	}
+	go func() {
+		defer close(ended)
+		s.loop(s.serveUpstream, ctx)
+	}()
+	return true
+}
+
+// watch closes a connection of the session's as soon as ctx is over.
+func (s *Session) watch(ctx context.Context, conn net.Conn) {
+	s.unwatch = append(s.unwatch, context.AfterFunc(ctx, func() { conn.Close() }))
+}
+
+// release ends what the session holds once nothing of it runs any more, and returns what ended it.
+func (s *Session) release() error {
+	for _, stop := range s.unwatch {
+		stop()
+	}
+	s.client.Close()
+	if s.upstream != nil {
+		s.upstream.Close()
+	}
+	if s.home != nil {
+		s.home.close()
+	}
+	s.Cancels.remove(s.cancelKey, s)
+	s.in.Release()
+	if s.back != nil {
+		s.back.Release()
+	}
+	err := s.mu.ended
+	if errors.Is(err, errDone) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// begin sends the startup packet to the upstream.
+func (s *Session) begin(ctx context.Context, start *wire.Startup) error {
 	s.who = Identity{Database: start.Database(), User: start.User(), Application: start.Get("application_name")}
 	s.who.Tenant = s.Tenant(s.who.Database, s.who.User, s.who.Application)
 	s.log = s.log.With("database", s.who.Database, "user", s.who.User)
@@ -160,49 +204,57 @@ func (s *Session) serve(ctx context.Context, start *wire.Startup) error {
 	s.mu.state.private = true // until the home says otherwise
 	s.mu.state.update()
 	s.mu.queue.push(expected{kind: startup})
+	s.reply.status = wire.Idle
 	if s.Analysis != nil {
 		s.home = newHome(ctx, s, start)
-		defer s.home.close()
 	}
 	if _, err := s.upstream.Write(start.Packet); err != nil {
 		return fmt.Errorf("forward startup packet: %w", err)
 	}
-	s.reply.status = wire.Idle
+	return nil
+}
 
-	g := errgroup.Group{}
-	g.Go(func() (err error) {
-		defer s.end(&err)
-		defer s.client.Close()
-		return s.fromUpstream(ctx)
-	})
-	g.Go(func() (err error) {
-		defer s.end(&err)
-		err = s.fromClient(ctx)
-		s.leave()
-		return err
-	})
-	err := g.Wait()
-	s.Cancels.remove(s.cancelKey, s)
-	s.in.Release()
-	s.back.Release()
-	if errors.Is(err, errDone) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) {
-		return nil
-	}
+func (s *Session) serveClient(ctx context.Context) error {
+	err := s.fromClient(ctx)
+	s.leave()
 	return err
 }
 
-// end makes a panic of a loop the end of its session only, and wakes whoever waits for the other loop.
-func (s *Session) end(err *error) {
-	if p := recover(); p != nil {
-		s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		*err = fmt.Errorf("session panicked: %v", p)
-		s.client.Close()
+func (s *Session) serveUpstream(ctx context.Context) error {
+	defer s.client.Close()
+	return s.fromUpstream(ctx)
+}
+
+// loop runs a part of the session to its end. It makes a panic the end of the session only, and hands on what ended it.
+func (s *Session) loop(run func(context.Context) error, ctx context.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.panicked(p)
+		}
+	}()
+	if err := run(ctx); err != nil {
+		s.end(err)
+	}
+}
+
+func (s *Session) panicked(p any) {
+	s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	s.end(fmt.Errorf("session panicked: %v", p))
+	s.client.Close()
+	if s.upstream != nil {
 		s.upstream.Close()
 	}
+}
+
+// end notes what ended the session, where that is the first to do so, and wakes whoever waits for it.
+func (s *Session) end(err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ended == nil {
+		s.mu.ended = err
+	}
 	s.mu.closed = true
 	s.mu.room.Broadcast()
-	s.mu.Unlock()
 }
 
 // leave is called when the client is gone. Where a write of its has no known outcome, the upstream is told that no

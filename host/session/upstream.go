@@ -19,8 +19,6 @@ const streamed = 32 << 10
 
 // reply is what the upstream's loop knows of the cycle it is in.
 type reply struct {
-	// out collects what goes to the client where it is not just what came.
-	out []byte
 	// status is the transaction status before the cycle.
 	status byte
 	// failed and noticed are set by an ErrorResponse and a NoticeResponse.
@@ -147,8 +145,7 @@ func (s *Session) pass(ctx context.Context) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	window := s.back.Window()
-	out := s.reply.out[:0]
-	copied := false // whether out, and not the window, holds what goes to the client
+	var scratch *[]byte // holds what goes to the client, where that is not just what came
 	begin, at := 0, 0
 	if s.reply.rest > 0 {
 		at = min(s.reply.rest, len(window))
@@ -176,9 +173,12 @@ func (s *Session) pass(ctx context.Context) error {
 		m := window[at : at+size]
 		before, swallow := s.fromBackend(ctx, kind, m)
 		if len(before) > 0 || swallow {
-			out = append(out, window[begin:at]...)
-			out = append(out, before...)
-			copied = true
+			if scratch == nil {
+				scratch = takeScratch()
+				defer giveBack(scratch)
+			}
+			*scratch = append(*scratch, window[begin:at]...)
+			*scratch = append(*scratch, before...)
 			begin = at
 			if swallow {
 				begin = at + size
@@ -192,20 +192,14 @@ func (s *Session) pass(ctx context.Context) error {
 	var err error
 	switch {
 	case s.lost.Load():
-	case copied:
-		out = append(out, window[begin:at]...)
-		if len(out) > 0 {
-			err = s.toClient(out)
+	case scratch != nil:
+		if *scratch = append(*scratch, window[begin:at]...); len(*scratch) > 0 {
+			err = s.toClient(*scratch)
 		}
 	case at > 0:
 		err = s.toClient(window[:at])
 	}
 	s.back.Advance(at)
-	if cap(out) <= maxHeld {
-		s.reply.out = out[:0]
-	} else {
-		s.reply.out = nil
-	}
 	if err != nil {
 		return s.clientGone(err)
 	}
@@ -616,7 +610,10 @@ func (s *Session) ready(ctx context.Context, status byte) (before []byte, swallo
 	}
 	r := &s.reply
 	clear(r.results)
-	*r = reply{out: r.out, status: status, results: r.results[:0]}
+	*r = reply{status: status, results: r.results[:0]}
+	if cap(r.results) > maxKeptItems {
+		r.results = nil
+	}
 	s.mu.room.Signal()
 	return before, swallow
 }
