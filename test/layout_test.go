@@ -39,6 +39,7 @@ var order = []string{
 	"host/cache",
 	"host/invalidation",
 	"host/statement",
+	"host/scram",
 	"host/wire",
 	"host/certificate",
 	"host/config",

@@ -49,6 +49,8 @@ type commonFlags struct {
 
 type homeFlags struct {
 	Upstream            string `key:"upstream" placeholder:"URL"`
+	Auth                string `key:"auth" placeholder:"WHO"`
+	AuthQuery           string `key:"auth_query" placeholder:"SQL"`
 	DefaultTTL          string `key:"edge.default_ttl" name:"default-ttl" placeholder:"DURATION"`
 	MaxEdges            string `key:"edge.max_edges" placeholder:"N"`
 	Policies            string `key:"policies.folder" placeholder:"DIR"`

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -366,7 +367,7 @@ func TestWireHandsTheConnectionToTheNode(t *testing.T) {
 		defer conn.Close()
 		at := <-h.wired
 		defer at.conn.Close()
-		if want := (WireInfo{EdgeID: "a", ClientAddr: "192.0.2.7:1234", Remote: "pipe"}); at.info != want {
+		if want := (WireInfo{EdgeID: "a", ClientAddr: "192.0.2.7:1234", Remote: "pipe"}); !reflect.DeepEqual(at.info, want) {
 			t.Errorf("info: got %+v, want %+v", at.info, want)
 		}
 		stop()            // the tunnel is the node's, and goes on

@@ -68,6 +68,8 @@ type WireInfo struct {
 	EdgeID string
 	// ClientAddr is the address of the edge's client, as the edge says. It may be empty.
 	ClientAddr string
+	// Binding is the tls-server-end-point of the certificate that the edge has shown to its client, nil where it has not.
+	Binding []byte
 	// Remote is the address that the tunnel came from.
 	Remote string
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"net"
 	"net/http"
 	"slices"
@@ -13,6 +14,9 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/link"
 	"github.com/perihelion-proxy/perihelion/host/telemetry"
 )
+
+// maxBindingBytes is the size of the longest hash.
+const maxBindingBytes = 64
 
 // wire turns a request into a tunnel and hands it to the node.
 func (s *Server) wire(c echo.Context) error {
@@ -30,6 +34,13 @@ func (s *Server) wire(c echo.Context) error {
 	}
 	if !validLabel(info.ClientAddr) {
 		return badRequest("", "%s is longer than %d bytes, or not printable", link.HeaderClient, maxLabelBytes)
+	}
+	if text := request.Header.Get(link.HeaderBinding); text != "" {
+		binding, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(binding) > maxBindingBytes {
+			return badRequest("", "%s is no hash in base64", link.HeaderBinding)
+		}
+		info.Binding = binding
 	}
 	if request.ContentLength != 0 {
 		return badRequest("", "a tunnel is asked for without a body")

@@ -51,11 +51,19 @@ func Open(certFile, keyFile string, logger *slog.Logger) (*Pair, error) {
 	return p, nil
 }
 
-// Config returns the configuration of a server that shows the pair and speaks the given protocols (ALPN).
+// Config returns the configuration of a server that shows the pair and speaks the given protocols (ALPN). A connection
+// with a method Show(*x509.Certificate) is told what is shown to its client. No session is resumed: its client would be shown
+// nothing, and PostgreSQL resumes none either.
 func (p *Pair) Config(protocols ...string) *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return p.current(), nil },
+		MinVersion: tls.VersionTLS12, NextProtos: protocols, SessionTicketsDisabled: true,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			certificate := p.current()
+			if conn, ok := hello.Conn.(interface{ Show(*x509.Certificate) }); ok {
+				conn.Show(certificate.Leaf)
+			}
+			return certificate, nil
+		},
 	}
 }
 

@@ -59,6 +59,16 @@ func checkPath(text string) error {
 	return nil
 }
 
+func checkAuthQuery(text string) error {
+	switch {
+	case strings.ContainsRune(text, 0):
+		return errors.New("is not SQL")
+	case !strings.Contains(text, "$1"):
+		return errors.New("has no $1, which stands for the name of the role")
+	}
+	return nil
+}
+
 func checkToken(text string) error {
 	switch {
 	case len(text) > 4096:

@@ -16,6 +16,17 @@ const (
 	Edge Role = "edge"
 )
 
+// Auth says who checks the passwords of clients.
+type Auth string
+
+// The values of [Auth].
+const (
+	// AuthPass lets clients log in to PostgreSQL themselves, through the node.
+	AuthPass Auth = "pass"
+	// AuthSCRAM lets the home check their proofs, and log in to PostgreSQL with what they give away.
+	AuthSCRAM Auth = "scram"
+)
+
 // Switch is on or off.
 type Switch string
 
@@ -36,6 +47,10 @@ type Config struct {
 	HTTP string
 	// Upstream is the Postgres that a home forwards to. Empty on an edge.
 	Upstream Upstream
+	// Auth says who checks the passwords of clients.
+	Auth Auth
+	// AuthQuery is the SQL that finds the verifier of a role's password, for [AuthSCRAM]. Empty: pg_authid is read.
+	AuthQuery string
 	// TLS is what Postgres clients are shown, HTTPTLS what edges and people are. Empty: they speak in the clear.
 	TLS, HTTPTLS PairSection
 	// AdminToken opens the API for people. Where it is not set it is the same as Edge.AuthToken.
@@ -131,6 +146,7 @@ func Default() *Config {
 		RenewInterval: time.Second,
 		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
 		Policies:      PoliciesSection{MaxFailures: 5},
+		Auth:          AuthPass,
 		LazyBegin:     On,
 		Sessions:      SessionsSection{Max: 1000, KeepAlive: 2 * time.Second},
 		DrainTimeout:  30 * time.Second,

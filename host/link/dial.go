@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 type WireInfo struct {
 	// ClientAddr is the address of the client, for the home's logs. It may be empty.
 	ClientAddr string
+	// Binding is the tls-server-end-point of the certificate that the client was shown, nil where it was shown none.
+	Binding []byte
 }
 
 // Dial opens a tunnel for one session and hands it to the caller, who owns it. It tries the home in use, then the
@@ -90,6 +93,9 @@ func (l *Link) upgrade(ctx context.Context, conn net.Conn, home *url.URL, info W
 	req.Header.Set(HeaderEdge, l.opts.EdgeID)
 	if info.ClientAddr != "" {
 		req.Header.Set(HeaderClient, info.ClientAddr)
+	}
+	if info.Binding != nil {
+		req.Header.Set(HeaderBinding, base64.StdEncoding.EncodeToString(info.Binding))
 	}
 	if err := req.Write(conn); err != nil {
 		return nil, fmt.Errorf("ask home %s for a tunnel: %w", home, because(ctx, err))

@@ -19,6 +19,9 @@ const (
 	HeaderEdge = "Perihelion-Edge"
 	// HeaderClient is the address of the client whose session a tunnel carries. It may be absent.
 	HeaderClient = "Perihelion-Client"
+	// HeaderBinding is the tls-server-end-point of the certificate that the edge has shown to that client, in base64. It is
+	// absent where the client's leg is not TLS.
+	HeaderBinding = "Perihelion-Channel-Binding"
 )
 
 // WireProtocol is the protocol that a tunnel upgrades to.

@@ -46,8 +46,8 @@ func newEdge(n *Node) (role, error) {
 
 func (e *edge) fill(s *session.Shared) {
 	s.Floors = e.floors
-	s.Dial = func(ctx context.Context, client string) (net.Conn, error) {
-		return e.link.Dial(ctx, link.WireInfo{ClientAddr: client})
+	s.Dial = func(ctx context.Context, client session.Peer) (net.Conn, error) {
+		return e.link.Dial(ctx, link.WireInfo{ClientAddr: client.Addr, Binding: client.Binding})
 	}
 }
 

@@ -15,9 +15,11 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/catalog"
 	"github.com/perihelion-proxy/perihelion/host/changes"
+	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/policy"
 	"github.com/perihelion-proxy/perihelion/host/registry"
+	"github.com/perihelion-proxy/perihelion/host/scram"
 	"github.com/perihelion-proxy/perihelion/host/session"
 	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/upstream"
@@ -44,6 +46,8 @@ type home struct {
 	analyzer *analyze.Analyzer
 	policies *policy.Set
 	rates    changes.Rates
+	// verifiers are what the passwords of clients are checked with; nil: Postgres checks them.
+	verifiers *upstream.Verifiers
 
 	// catalogError is why the last look at the catalog failed; nil: it did not.
 	catalogError atomic.Pointer[error]
@@ -71,12 +75,23 @@ func newHome(n *Node) (role, error) {
 
 func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
-	s.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return h.postgres.Dial(ctx) }
+	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
+	if h.node.config.Auth == config.AuthSCRAM {
+		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) { return h.verifiers.Verifier(ctx, user) }
+	}
 }
 
 func (h *home) open(ctx context.Context) error {
 	if err := h.policies.Open(ctx); err != nil {
 		return fmt.Errorf("open policies (policies.folder): %w", err)
+	}
+	if cfg := h.node.config; cfg.Auth == config.AuthSCRAM {
+		// What nobody else knows, and what stays over restarts: the tokens.
+		secret := cfg.Edge.AuthToken.Reveal() + cfg.AdminToken.Reveal()
+		var err error
+		if h.verifiers, err = h.postgres.OpenVerifiers(cfg.AuthQuery, []byte(secret)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -97,6 +112,9 @@ func (h *home) disconnect() { h.registry.Close() }
 func (h *home) close() error {
 	h.registry.Close()
 	h.catalog.Close()
+	if h.verifiers != nil {
+		h.verifiers.Close()
+	}
 	return h.policies.Close()
 }
 
@@ -183,7 +201,7 @@ func (h *home) home() *api.Home {
 			if from == "" {
 				from = info.Remote
 			}
-			h.node.sessions.start(conn, from+" through "+info.EdgeID, true)
+			h.node.sessions.start(conn, session.Peer{Addr: from + " through " + info.EdgeID, Binding: info.Binding}, true)
 		},
 		Databases: func() []string {
 			var names []string

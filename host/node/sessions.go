@@ -48,7 +48,7 @@ func (s *sessions) accept(l net.Listener) error {
 		conn, err := l.Accept()
 		if err == nil {
 			pause = 0
-			s.start(conn, conn.RemoteAddr().String(), false)
+			s.start(conn, session.Peer{Addr: conn.RemoteAddr().String()}, false)
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -66,19 +66,19 @@ func (s *sessions) accept(l net.Listener) error {
 }
 
 // start serves a client in a goroutine of its own. It takes ownership of conn.
-func (s *sessions) start(conn net.Conn, from string, tunnel bool) {
+func (s *sessions) start(conn net.Conn, client session.Peer, tunnel bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {
 		conn.Close()
 		return
 	}
-	s.wg.Go(func() { s.serve(conn, from, tunnel) })
+	s.wg.Go(func() { s.serve(conn, client, tunnel) })
 }
 
 // serve runs one session to its end. It takes ownership of conn.
-func (s *sessions) serve(conn net.Conn, from string, tunnel bool) {
-	one := session.New(s.shared, conn, from, tunnel)
+func (s *sessions) serve(conn net.Conn, client session.Peer, tunnel bool) {
+	one := session.New(s.shared, conn, client, tunnel)
 	if refusal := s.add(one); refusal != nil {
 		s.refused.Add(1)
 		refuse(conn, refusal)
@@ -86,7 +86,7 @@ func (s *sessions) serve(conn net.Conn, from string, tunnel bool) {
 	}
 	defer s.remove(one)
 	if err := one.Run(s.running); err != nil && s.running.Err() == nil {
-		s.logger.Info("session failed", "client", from, "error", err.Error())
+		s.logger.Info("session failed", "client", client.Addr, "error", err.Error())
 	}
 }
 

@@ -36,7 +36,7 @@ func hitting(t testing.TB, request []byte, key func(*Session) []byte, rowDescrip
 	j := &journal{Log: invalidation.NewLog()}
 	shared := node(nil, j, nil)
 	client := &repeating{request: request}
-	s := New(shared, client, "test", false)
+	s := New(shared, client, Peer{Addr: "test"}, false)
 	s.mu.status = wire.Idle
 	s.mu.state.reported = map[string]string{"client_encoding": "UTF8", "standard_conforming_strings": "on"}
 	s.mu.state.update()

@@ -19,7 +19,7 @@ func sendCancel(t *testing.T, shared *Shared, key []byte) <-chan struct{} {
 	t.Helper()
 	client, accepted := tcpPair()
 	ended := make(chan struct{})
-	session := New(shared, accepted, "canceller", false)
+	session := New(shared, accepted, Peer{Addr: "canceller"}, false)
 	done := make(chan error, 1)
 	go func() { done <- session.Run(context.Background()) }()
 	packet := binary.BigEndian.AppendUint32(nil, uint32(8+len(key)))
@@ -116,7 +116,7 @@ func TestCancelWithALongKey(t *testing.T) {
 	shared := node(newAnalysis(), j, backends)
 	key := append([]byte{0, 0, 0, 7}, bytes.Repeat([]byte("k"), 250)...)
 	client, accepted := tcpPair()
-	s := New(shared, accepted, "test", false)
+	s := New(shared, accepted, Peer{Addr: "test"}, false)
 	done := make(chan error, 1)
 	go func() { done <- s.Run(context.Background()) }()
 	start := []byte{0, 0, 0, 16, 0, 3, 0, 2, 'u', 's', 'e', 'r', 0, 'u', 0, 0}

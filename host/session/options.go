@@ -9,6 +9,7 @@ import (
 
 	"github.com/perihelion-proxy/perihelion/host/cache"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/scram"
 	"github.com/perihelion-proxy/perihelion/host/statement"
 )
 
@@ -62,8 +63,11 @@ type Shared struct {
 	ClientTLS *tls.Config
 	// Cancels are where cancel requests find the node's sessions.
 	Cancels *Cancels
-	// Dial opens the upstream connection of a session; client is where the session's client connected from.
-	Dial func(ctx context.Context, client string) (net.Conn, error)
+	// Dial opens the upstream connection of a session.
+	Dial func(ctx context.Context, client Peer) (net.Conn, error)
+	// Verifier returns what proves the password of a role, also for a role that there is not: then it cannot be satisfied,
+	// and why says so for the log. Nil: clients log in to PostgreSQL themselves.
+	Verifier func(ctx context.Context, user string) (v scram.Verifier, why, err error)
 	// Tenant says who a session belongs to.
 	Tenant func(database, user, application string) string
 	// MaxStaleness is the bound of the contract; a write whose outcome is not known after half of it is published

@@ -43,8 +43,10 @@ type Session struct {
 	// home is what only a home does for a session; nil at an edge.
 	home *home
 
-	// secured is set where the client's leg is TLS.
+	// secured is set where the client's leg is TLS. binding is the tls-server-end-point of what the client was shown, by
+	// this node or by the edge that it came through.
 	secured bool
+	binding []byte
 	// confused is set once the upstream's replies are no longer understood: from then on bytes just pass.
 	confused atomic.Bool
 	// lost is set once the client is gone while the outcome of a write is still to be read.
@@ -113,13 +115,12 @@ type Session struct {
 	broken bool
 }
 
-// New returns the session of a client that has connected from the given address. It takes ownership of client. tunnel
-// says that the client is an edge.
-func New(shared *Shared, client net.Conn, from string, tunnel bool) *Session {
-	s := &Session{Shared: shared, client: client, from: from, tunnel: tunnel, count: shared.Counters.cell()}
-	s.log = shared.Logger.With("client", from)
+// New returns the session of a client. It takes ownership of conn. tunnel says that the client came through an edge.
+func New(shared *Shared, conn net.Conn, client Peer, tunnel bool) *Session {
+	s := &Session{Shared: shared, client: conn, from: client.Addr, binding: client.Binding, tunnel: tunnel, count: shared.Counters.cell()}
+	s.log = shared.Logger.With("client", client.Addr)
 	s.mu.room = sync.NewCond(&s.mu)
-	s.in = wire.NewReader(client, clientWindow)
+	s.in = wire.NewReader(conn, clientWindow)
 	return s
 }
 
@@ -150,7 +151,7 @@ func (s *Session) start(ctx context.Context, ended chan<- struct{}) (serves bool
 		}
 		s.watch(ctx, s.upstream)
 		if start.Get("replication") != "" {
-			return s.relay(start)
+			return s.relay(ctx, start)
 		}
 		serves = true
 		return s.begin(ctx, start)
@@ -210,6 +211,9 @@ func (s *Session) begin(ctx context.Context, start *wire.Startup) error {
 	}
 	if _, err := s.upstream.Write(start.Packet); err != nil {
 		return fmt.Errorf("forward startup packet: %w", err)
+	}
+	if s.Verifier != nil {
+		return s.authenticate(ctx, start.User())
 	}
 	return nil
 }

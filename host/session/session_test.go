@@ -95,7 +95,7 @@ func node(a *analysis, j *journal, backends chan net.Conn) *Shared {
 		Lease: &invalidation.Lease{}, Tenant: func(string, string, string) string { return "default" },
 		MaxStaleness: 5 * time.Second, StartTimeout: 10 * time.Second, Counters: &Counters{}, Cancels: &Cancels{},
 		Logger: slog.New(slog.DiscardHandler),
-		Dial: func(context.Context, string) (net.Conn, error) {
+		Dial: func(context.Context, Peer) (net.Conn, error) {
 			ours, theirs := tcpPair()
 			backends <- theirs
 			return ours, nil
@@ -140,7 +140,7 @@ type rig struct {
 func connect(t *testing.T, shared *Shared, backends chan net.Conn, tunnel bool, facts ...statement.Fact) *rig {
 	t.Helper()
 	client, accepted := tcpPair()
-	r := &rig{t: t, shared: shared, client: client, session: New(shared, accepted, "test", tunnel), done: make(chan error, 1)}
+	r := &rig{t: t, shared: shared, client: client, session: New(shared, accepted, Peer{Addr: "test"}, tunnel), done: make(chan error, 1)}
 	go func() { r.done <- r.session.Run(context.Background()) }()
 	deadline := time.Now().Add(20 * time.Second)
 	client.SetDeadline(deadline)
@@ -746,11 +746,11 @@ func TestDrain(t *testing.T) {
 func TestUpstreamThatCannotBeReachedIsSaid(t *testing.T) {
 	j := &journal{Log: invalidation.NewLog()}
 	shared := node(nil, j, nil)
-	shared.Dial = func(context.Context, string) (net.Conn, error) { return nil, errors.New("nobody there") }
+	shared.Dial = func(context.Context, Peer) (net.Conn, error) { return nil, errors.New("nobody there") }
 	client, accepted := tcpPair()
 	defer client.Close()
 	done := make(chan error, 1)
-	go func() { done <- New(shared, accepted, "test", false).Run(context.Background()) }()
+	go func() { done <- New(shared, accepted, Peer{Addr: "test"}, false).Run(context.Background()) }()
 	if _, err := client.Write(encode(&pgproto3.StartupMessage{ProtocolVersion: 3 << 16, Parameters: map[string]string{"user": "u"}})); err != nil {
 		t.Fatal(err)
 	}
@@ -770,7 +770,7 @@ func TestCancelRequestReachesTheUpstream(t *testing.T) {
 	client, accepted := tcpPair()
 	defer client.Close()
 	done := make(chan error, 1)
-	go func() { done <- New(shared, accepted, "test", false).Run(context.Background()) }()
+	go func() { done <- New(shared, accepted, Peer{Addr: "test"}, false).Run(context.Background()) }()
 	packet := encode(&pgproto3.CancelRequest{ProcessID: 7, SecretKey: 8})
 	if _, err := client.Write(packet); err != nil {
 		t.Fatal(err)

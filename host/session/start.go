@@ -67,7 +67,7 @@ func (s *Session) accept(ctx context.Context) (*wire.Startup, error) {
 func (s *Session) dial(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, s.StartTimeout)
 	defer stop()
-	conn, err := s.Dial(ctx, s.from)
+	conn, err := s.Dial(ctx, Peer{Addr: s.from, Binding: s.binding})
 	if err != nil {
 		s.fatal(&wire.Error{
 			Code: wire.CodeConnectionFailure, Message: "perihelion cannot reach its upstream",
@@ -79,13 +79,29 @@ func (s *Session) dial(ctx context.Context) error {
 	return nil
 }
 
-// relay passes bytes both ways without looking at them: replication connections are not sessions of ours.
-func (s *Session) relay(start *wire.Startup) error {
+// relay passes bytes both ways without looking at them: replication connections are not sessions of ours. Only their
+// login is, where this node is who checks passwords.
+func (s *Session) relay(ctx context.Context, start *wire.Startup) error {
+	s.back = wire.NewReader(s.upstream, upstreamWindow)
+	if _, err := s.upstream.Write(start.Packet); err != nil {
+		return fmt.Errorf("forward startup packet: %w", err)
+	}
+	if s.Verifier != nil {
+		if err := s.authenticate(ctx, start.User()); err != nil {
+			return err
+		}
+	}
 	if err := s.client.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("clear deadline on client: %w", err)
 	}
-	if _, err := s.upstream.Write(start.Packet); err != nil {
-		return fmt.Errorf("forward startup packet: %w", err)
+	for _, read := range [...]struct {
+		from *wire.Reader
+		to   net.Conn
+	}{{s.in, s.upstream}, {s.back, s.client}} {
+		if _, err := read.to.Write(read.from.Window()); err != nil {
+			return fmt.Errorf("relay replication: %w", err)
+		}
+		read.from.Release()
 	}
 	var g errgroup.Group
 	pass := func(to, from net.Conn) func() error {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 
+	"github.com/perihelion-proxy/perihelion/host/scram"
 	"github.com/perihelion-proxy/perihelion/host/wire"
 )
 
@@ -48,14 +50,27 @@ func (s *Session) first(ctx context.Context) (io.Reader, error) {
 
 // secure makes a TLS handshake with the client, within the deadline that the connection has.
 func (s *Session) secure(ctx context.Context) error {
-	secured := tls.Server(s.client, s.ClientTLS)
+	showing := &showing{Conn: s.client}
+	secured := tls.Server(showing, s.ClientTLS)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS with client: %w", err)
+	}
+	if showing.certificate != nil {
+		s.binding = scram.EndPoint(showing.certificate)
 	}
 	s.client, s.secured = secured, true
 	s.in = wire.NewReader(s.client, clientWindow)
 	return nil
 }
+
+// showing is a connection whose client was shown a certificate: see certificate.Pair.Config.
+type showing struct {
+	net.Conn
+	certificate *x509.Certificate
+}
+
+// Show notes the certificate.
+func (s *showing) Show(certificate *x509.Certificate) { s.certificate = certificate }
 
 // begun is a connection of which the first bytes were read already.
 type begun struct {

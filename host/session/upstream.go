@@ -83,8 +83,11 @@ func (r *result) statements(d *statement.Descriptor, completed func(*statement.D
 // fromUpstream passes on what the upstream sends until it closes.
 func (s *Session) fromUpstream(ctx context.Context) error {
 	announced := false
-	for {
-		err := s.back.More()
+	for read := len(s.back.Window()) > 0; ; read = false {
+		var err error
+		if !read {
+			err = s.back.More()
+		}
 		if err != nil && !errors.Is(err, wire.ErrWindowFull) {
 			return s.upstreamEnded(err)
 		}

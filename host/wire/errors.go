@@ -8,12 +8,14 @@ import (
 
 // SQLSTATEs that a node sends on its own (PostgreSQL 18, appendix A).
 const (
-	CodeConnectionFailure   = "08006"
-	CodeProtocolViolation   = "08P01"
-	CodeTooManyConnections  = "53300"
-	CodeInFailedTransaction = "25P02"
-	CodeAdminShutdown       = "57P01"
-	CodeInternal            = "XX000"
+	CodeConnectionFailure    = "08006"
+	CodeProtocolViolation    = "08P01"
+	CodeInvalidAuthorization = "28000"
+	CodeInvalidPassword      = "28P01"
+	CodeTooManyConnections   = "53300"
+	CodeInFailedTransaction  = "25P02"
+	CodeAdminShutdown        = "57P01"
+	CodeInternal             = "XX000"
 )
 
 // Error is an ErrorResponse that a node makes itself.
