@@ -77,7 +77,9 @@ func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	if h.node.config.Auth == config.AuthSCRAM {
-		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) { return h.verifiers.Verifier(ctx, user) }
+		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) {
+			return h.verifiers.Verifier(ctx, user)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,10 @@ type installation struct {
 
 func (i installation) program(name string) string { return filepath.Join(i.root, "bin", name) }
 
-// locate returns the installation that the environment names, or else the one that npm put into the checkout around
-// the working directory.
-func locate() (installation, error) {
-	if bin := os.Getenv(BinariesVariable); bin != "" {
+// locate returns the installation whose programs lie in bin; where that is empty, the one that the environment names, or
+// else the one that npm put into the checkout around the working directory.
+func locate(bin string) (installation, error) {
+	if bin = cmp.Or(bin, os.Getenv(BinariesVariable)); bin != "" {
 		return fromFolder(bin)
 	}
 	dir, err := os.Getwd()

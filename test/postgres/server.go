@@ -37,6 +37,8 @@ type Options struct {
 	Settings map[string]string
 	// HBA are lines for pg_hba.conf, in front of those that the package writes.
 	HBA []string
+	// Bin is the folder of the server's programs. Empty: that of the environment, or else npm's.
+	Bin string
 	// Files are copied into the data folder under their own names, for the server alone to read: certificates and keys.
 	Files []string
 }
@@ -97,7 +99,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		defer cancel()
 		ctx = limited
 	}
-	ready, err := prepare(ctx)
+	ready, err := prepare(ctx, options.Bin)
 	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}
