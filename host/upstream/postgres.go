@@ -32,12 +32,13 @@ type Postgres struct {
 // sslmode, sslrootcert, sslcert, sslkey and sslnegotiation hold for sessions as for the home's own connections. With
 // sslmode=allow a session is not encrypted: whether PostgreSQL lets it in is found out by its client.
 func Open(raw string) (*Postgres, error) {
-	if _, err := url.Parse(raw); err != nil {
+	parsed, err := url.Parse(raw)
+	if err != nil || !strings.HasPrefix(raw, "postgres://") && !strings.HasPrefix(raw, "postgresql://") {
 		return nil, errors.New("upstream is not a URL of the form postgres://user@host:port/database")
 	}
 	control, err := pgx.ParseConfig(raw)
 	if err != nil {
-		return nil, fmt.Errorf("read upstream URL: %w", err)
+		return nil, fmt.Errorf("read upstream URL: %s", reason(err, parsed))
 	}
 	p := &Postgres{control: control, network: "tcp", address: net.JoinHostPort(control.Host, strconv.Itoa(int(control.Port)))}
 	p.direct = control.SSLNegotiation == "direct"
@@ -53,6 +54,28 @@ func Open(raw string) (*Postgres, error) {
 		p.attempts = []*tls.Config{nil}
 	}
 	return p, nil
+}
+
+// reason says why a URL is none, without any part of it that may be a password.
+func reason(err error, from *url.URL) string {
+	text := err.Error()
+	text = text[strings.LastIndexByte(text, '`')+1:]
+	text = strings.TrimPrefix(text, ": ")
+	if first, last := strings.IndexByte(text, '"'), strings.LastIndexByte(text, '"'); first < last {
+		text = text[:first] + "…" + text[last+1:] // parts of the URL
+	}
+	secrets := from.Query()["password"]
+	if password, ok := from.User.Password(); ok {
+		secrets = append(secrets, password)
+	}
+	for _, secret := range secrets {
+		for _, spelling := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+			if spelling != "" {
+				text = strings.ReplaceAll(text, spelling, "redacted")
+			}
+		}
+	}
+	return text
 }
 
 // Address returns where sessions are dialled: host:port, or the path of a socket.
