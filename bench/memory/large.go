@@ -181,10 +181,10 @@ func (s *stream) discard(size int64) error {
 			continue
 		}
 		s.unread = 0
-		time.Sleep(slowRest)
+		<-time.After(slowRest)
 		if !s.rested && s.passed > 128*mebibyte {
 			s.rested = true
-			time.Sleep(stall)
+			<-time.After(stall)
 		}
 	}
 	return nil

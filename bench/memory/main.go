@@ -26,14 +26,13 @@ const (
 )
 
 type options struct {
-	sessions    int
-	settle      time.Duration
-	bytes       int64
-	value       int64
-	perSession  int64
-	streaming   int64
-	idle, large bool
-	folder      string
+	sessions   int
+	settle     time.Duration
+	bytes      int64
+	value      int64
+	perSession int64
+	streaming  int64
+	folder     string
 }
 
 func main() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -120,7 +121,7 @@ func readStartup(conn net.Conn) ([]byte, error) {
 		if size < startupHead || size > maxRequest {
 			return nil, errors.New("no startup message")
 		}
-		packet = append(packet, make([]byte, size-startupHead)...)
+		packet = slices.Grow(packet, int(size)-startupHead)[:size]
 		if _, err := io.ReadFull(conn, packet[startupHead:]); err != nil {
 			return nil, err
 		}
@@ -213,7 +214,7 @@ func answer(conn net.Conn, number uint32) error {
 		}
 		held = copy(in, in[used:held])
 		if held == len(in) {
-			in = append(in, make([]byte, len(in))...)
+			in = slices.Grow(in, held)[:2*held]
 		}
 		if len(out) > 0 {
 			if _, err := conn.Write(out); err != nil {

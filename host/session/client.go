@@ -508,8 +508,8 @@ func (s *Session) close(body []byte) {
 		return
 	}
 	e := expected{kind: wire.Close}
-	switch {
-	case d.kind == 'S':
+	switch d.kind {
+	case 'S':
 		e.name, e.ofStatement, e.old = string(d.name), true, s.replacedLocked(string(d.name))
 		s.forgetLocked(e.name)
 		if len(d.name) == 0 {

@@ -119,6 +119,7 @@ func FuzzSession(f *testing.F) {
 
 // unixPairs returns what makes pairs of connections: of TCP there would soon be no free ports.
 func unixPairs(f *testing.F) func() (a, b net.Conn) {
+	f.Helper()
 	l, err := net.Listen("unix", filepath.Join(f.TempDir(), "s"))
 	if err != nil {
 		f.Fatal(err)

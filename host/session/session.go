@@ -134,7 +134,7 @@ func (s *Session) Run(ctx context.Context) error {
 	if s.start(ctx, ended) {
 		// The client's loop needs no goroutine of its own. What is below it on the stack is small: a session that is idle
 		// for long keeps no more of it than a page.
-		s.loop(s.serveClient, ctx)
+		s.loop(ctx, s.serveClient)
 		<-ended
 	}
 	return s.release()
@@ -143,7 +143,7 @@ func (s *Session) Run(ctx context.Context) error {
 // start brings the session to where its loops begin, and begins the upstream's, which closes ended. It reports false
 // where there is nothing to serve.
 func (s *Session) start(ctx context.Context, ended chan<- struct{}) (serves bool) {
-	s.loop(func(ctx context.Context) error {
+	s.loop(ctx, func(ctx context.Context) error {
 		s.watch(ctx, s.client)
 		start, err := s.accept(ctx)
 		if err != nil || start == nil {
@@ -155,13 +155,13 @@ func (s *Session) start(ctx context.Context, ended chan<- struct{}) (serves bool
 		}
 		serves = true
 		return s.begin(ctx, start)
-	}, ctx)
+	})
 	if !serves || s.mu.ended != nil {
 		return false
 	}
 	go func() {
 		defer close(ended)
-		s.loop(s.serveUpstream, ctx)
+		s.loop(ctx, s.serveUpstream)
 	}()
 	return true
 }
@@ -230,7 +230,7 @@ func (s *Session) serveUpstream(ctx context.Context) error {
 }
 
 // loop runs a part of the session to its end. It makes a panic the end of the session only, and hands on what ended it.
-func (s *Session) loop(run func(context.Context) error, ctx context.Context) {
+func (s *Session) loop(ctx context.Context, run func(context.Context) error) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.panicked(p)

@@ -42,6 +42,7 @@ func (b Block) Tag() string {
 		return "COMMIT"
 	case BlockRollback:
 		return "ROLLBACK"
+	case NoBlock:
 	}
 	return ""
 }

@@ -308,7 +308,7 @@ func runPq(ctx context.Context, url string) (string, error) {
 		w.say("insert", err)
 		read(tx, "select v from w where id = $1", 500)
 		if commit {
-			in, err := tx.Prepare(pq.CopyIn("w", "id", "v"))
+			in, err := tx.Prepare(pq.CopyIn("w", "id", "v")) //nolint:staticcheck // SA1019: what applications have in them
 			if err != nil {
 				return "", err
 			}

@@ -114,7 +114,10 @@ func TestCancelStormCrossesNoReply(t *testing.T) {
 						cancel(t, edge, pid, secret)
 					}
 					gate.RUnlock()
-					time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
+					select {
+					case <-storm.Done():
+					case <-time.After(time.Duration(random.IntN(3000)) * time.Microsecond):
+					}
 				}
 			})
 			random := rand.New(rand.NewPCG(uint64(n), 2))

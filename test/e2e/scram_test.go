@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"crypto/md5" //nolint:gosec // G501: it is PostgreSQL's
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"net"
@@ -123,7 +123,7 @@ func TestFailedLoginsLookTheSame(t *testing.T) {
 		"that is not there":  strings.Replace(p.db.CreateUser("other", pgtest.SCRAM, "secret"), "other", "nobod", 1),
 	}
 	elder := roles["with an MD5"]
-	p.db.Exec(fmt.Sprintf("alter role %s password 'md5%x'", elder, md5.Sum([]byte("secret"+elder)))) //nolint:gosec // G401: it is PostgreSQL's
+	p.db.Exec(fmt.Sprintf("alter role %s password 'md5%x'", elder, md5.Sum([]byte("secret"+elder))))
 	log := map[string]string{}
 	for kind, role := range roles {
 		first, salt := failedLogin(t, p, role)

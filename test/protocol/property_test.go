@@ -43,8 +43,20 @@ var texts = []struct {
 	text       string
 	parameters int
 }{
-	{"select v from t where id = $1", 1}, {"select v from t where id = $1", 1}, {"select id, v from t order by id", 0}, {"select v from u", 0}, {"select count(*) from w", 0},
-	{"insert into w values ($1) on conflict do nothing", 1}, {"begin", 0}, {"commit", 0}, {"rollback", 0}, {"savepoint a", 0}, {"set search_path = b", 0}, {"select 1/($1::int - 1)", 1}, {"", 0}, {"selec", 0},
+	{"select v from t where id = $1", 1},
+	{"select v from t where id = $1", 1},
+	{"select id, v from t order by id", 0},
+	{"select v from u", 0},
+	{"select count(*) from w", 0},
+	{"insert into w values ($1) on conflict do nothing", 1},
+	{"begin", 0},
+	{"commit", 0},
+	{"rollback", 0},
+	{"savepoint a", 0},
+	{"set search_path = b", 0},
+	{"select 1/($1::int - 1)", 1},
+	{"", 0},
+	{"selec", 0},
 }
 
 // conversation draws a script: rounds of segments that are sent at once, each of which owes one ReadyForQuery.

@@ -114,7 +114,7 @@ func settle(t *testing.T, c *cluster.Cluster) {
 		if time.Now().After(deadline) {
 			t.Fatal("the edge does not follow its home")
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 
