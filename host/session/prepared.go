@@ -2,6 +2,7 @@ package session
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/wire"
@@ -35,7 +36,7 @@ type prepared struct {
 // set makes p the statement of a Parse, reusing its memory.
 func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
 	p.text = append(p.text[:0], m.text...)
-	p.part = m.appendPart(p.part[:0])
+	p.part = m.appendPart(slices.Grow(p.part[:0], len(m.text)+1+len(m.types)))
 	p.raw = append(p.raw[:0], raw...)
 	p.upstream = upstream
 	p.foreign = false
