@@ -117,14 +117,18 @@ func (q *queue) mayBeSkipped() bool {
 	return last.kind != wire.Sync && last.kind != startup
 }
 
-// naming returns the first message that changes what a statement's name stands for, or nil.
-func (q *queue) naming(name string) *expected {
+// renames reports whether one of the messages changes what a statement's name stands for. It returns the first that
+// names it; nil where that is a simple query, which ends the unnamed statement.
+func (q *queue) renames(name string) (by *expected, renames bool) {
 	for i := q.head; i < len(q.items); i++ {
-		if e := &q.items[i]; e.names() && e.name == name {
-			return e
+		switch e := &q.items[i]; {
+		case e.names() && e.name == name:
+			return e, true
+		case name == "" && e.kind == wire.Query:
+			return nil, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // enterCopy takes out of the queue the Syncs that the backend ignores while it reads copy data, for the statement at

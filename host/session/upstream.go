@@ -537,10 +537,11 @@ func (s *Session) skipLocked() {
 		return
 	}
 	for name, old := range names {
-		if later := s.mu.queue.naming(name); later != nil {
-			later.old = old // what the name stands for now is that message's
-		} else {
+		switch by, renamed := s.mu.queue.renames(name); {
+		case !renamed:
 			s.restoreLocked(name, old)
+		case by != nil:
+			by.old = old // what the name stands for now is that message's
 		}
 	}
 	s.doubtSkippedLocked(names)

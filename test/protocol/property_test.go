@@ -66,8 +66,11 @@ func conversation(t *rapid.T) *script {
 	names := []string{"", "", "s1", "s2", "p1"}
 	for range rapid.IntRange(1, 9).Draw(t, "rounds") {
 		var send []byte
+		// owed is what is waited for at the end of the step, and replies how many the segment's messages have so far.
+		owed, replies := "", 0
 		segments := rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "segments")
 		line := func(name, format string, args ...any) {
+			replies++
 			var err error
 			if send, err = appendMessage(send, name, fmt.Sprintf(format, args...)); err != nil {
 				t.Fatal(err)
@@ -92,6 +95,10 @@ func conversation(t *rapid.T) *script {
 			}
 			line("Execute", "%q %d", portal, rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "rows"))
 		}
+		end := func() {
+			s.steps = append(s.steps, step{line: len(s.steps) + 1, send: send, wait: owed})
+			send, owed = nil, ""
+		}
 		for range segments {
 			if rapid.Bool().Draw(t, "simple") {
 				weights := 0
@@ -102,12 +109,21 @@ func conversation(t *rapid.T) *script {
 				for _, one := range simple {
 					if n -= one.weight; n < 0 {
 						line("Query", "%q", rapid.SampledFrom(one.texts).Draw(t, "text"))
+						owed += "Z"
 						break
 					}
 				}
 				continue
 			}
+			replies = 0
+			paused := false // once is enough: behind an error nothing more would come
 			for range rapid.SampledFrom([]int{1, 1, 1, 2, 3}).Draw(t, "parts") {
+				if replies > 0 && !paused && rapid.IntRange(0, 3).Draw(t, "pause") == 0 {
+					owed += strings.Repeat("*", replies)
+					line("Flush", "")
+					end()
+					paused = true
+				}
 				name := rapid.SampledFrom(names).Draw(t, "name")
 				switch rapid.IntRange(0, 9).Draw(t, "part") {
 				case 0, 1, 2:
@@ -137,8 +153,9 @@ func conversation(t *rapid.T) *script {
 				line("Flush", "")
 			}
 			line("Sync", "")
+			owed += "Z"
 		}
-		s.steps = append(s.steps, step{line: len(s.steps) + 1, send: send, wait: strings.Repeat("Z", segments)})
+		end()
 	}
 	return s
 }

@@ -196,7 +196,8 @@ func startup(database string, parameters []string) []byte {
 	return append(append(uint32s(8+len(pairs)), uint32s(version)...), pairs...)
 }
 
-// readUntil reads messages until the given types have come, in their order, or the connection has ended.
+// readUntil reads messages until the given types have come, in their order, or the connection has ended. A * stands for
+// whatever ends the reply to a message of an extended query; an error stands for all that are left.
 func readUntil(conn net.Conn, types string) (all []byte, problem string) {
 	for types != "" {
 		head := make([]byte, 5)
@@ -219,7 +220,11 @@ func readUntil(conn net.Conn, types string) (all []byte, problem string) {
 			clearTables(body)
 		}
 		all = append(append(all, head...), body...)
-		if types != "eof" && head[0] == types[0] {
+		switch {
+		case types == "eof":
+		case types[0] == '*' && head[0] == 'E':
+			types = strings.TrimLeft(types, "*")
+		case types[0] == '*' && strings.IndexByte("123nTCsI", head[0]) >= 0, head[0] == types[0]:
 			types = types[1:]
 		}
 	}
