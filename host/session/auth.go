@@ -109,7 +109,7 @@ func (s *Session) prove(ctx context.Context, user string) (scram.Keys, string, e
 	last, keys, err := server.Final(string(m))
 	if err != nil {
 		// The same words whether or not there is such a role: see scram.Mock.
-		s.fatal(&wire.Error{Code: wire.CodeInvalidPassword, Message: fmt.Sprintf("password authentication failed for user %q", user)})
+		s.fatal(&wire.Error{Code: wire.CodeInvalidPassword, Message: `password authentication failed for user "` + user + `"`})
 		return scram.Keys{}, "", fmt.Errorf("client of role %q refused: %w", user, errors.Join(err, why))
 	}
 	return keys, last, nil
