@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,28 @@ var programs = []program{
 	{"postgres", node("postgres.mjs"), 38},
 }
 
+// pythons are programs of drivers that only a distribution installs, with the modules that they import.
+var pythons = []struct {
+	program
+	modules string
+}{
+	{program{"psycopg", python("psycopg_program.py"), 30}, "psycopg"},
+	{program{"SQLAlchemy", python("sqlalchemy_program.py"), 15}, "sqlalchemy, psycopg2"},
+}
+
+// distributionsPython is the interpreter that finds the distribution's modules.
+const distributionsPython = "/usr/bin/python3"
+
+func python(script string) func(context.Context, string) (string, error) {
+	return func(ctx context.Context, url string) (string, error) {
+		out, err := exec.CommandContext(ctx, distributionsPython, script, url).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("python %s: %w\n%s", script, err, out)
+		}
+		return string(out), nil
+	}
+}
+
 func node(script string) func(context.Context, string) (string, error) {
 	return func(ctx context.Context, url string) (string, error) {
 		cmd := exec.CommandContext(ctx, "node", "--no-warnings", script, strings.Replace(url, "?sslmode=disable", "", 1))
@@ -60,7 +83,15 @@ func TestDrivers(t *testing.T) {
 		`drop table if exists w`, `create table w (id int primary key, v text)`,
 	}
 	homeConn, straightConn := cluster.Connect(t, c.URL(c.Home)), straight.Connect()
-	for _, p := range programs {
+	all := slices.Clone(programs)
+	for _, p := range pythons {
+		if exec.CommandContext(t.Context(), distributionsPython, "-c", "import "+p.modules).Run() == nil {
+			all = append(all, p.program)
+		} else {
+			t.Logf("no distribution's Python with %s: there is nothing to run", p.modules)
+		}
+	}
+	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
 			for _, sql := range reset {
 				cluster.Exec(t, straightConn, sql)
