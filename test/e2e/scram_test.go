@@ -263,3 +263,28 @@ func TestReplicationConnectionsPassThrough(t *testing.T) {
 		})
 	}
 }
+
+// TestPasswordsPassThrough logs in by each method that PostgreSQL may ask for, and fails as it does straight.
+func TestPasswordsPassThrough(t *testing.T) {
+	c := cluster.New(t, 1, nil)
+	edge := c.Edges[0]
+	for _, method := range []pgtest.Method{pgtest.Trust, pgtest.SCRAM, pgtest.MD5, pgtest.Cleartext} {
+		t.Run(string(method), func(t *testing.T) {
+			name := c.DB.CreateUser("user", method, "secret")
+			conn := cluster.Connect(t, c.UserURL(edge, name, "secret"))
+			if got := cluster.Get(t, conn, "select current_user::text"); got != name {
+				t.Errorf("logged in as %s, want %s", got, name)
+			}
+			if method == pgtest.Trust {
+				return
+			}
+			for _, role := range []string{name, "nobody"} {
+				_, straight := cluster.TryConnect(t, c.DB.UserURL(role, "wrong"))
+				_, through := cluster.TryConnect(t, c.UserURL(edge, role, "wrong"))
+				if code(through) == "" || code(through) != code(straight) {
+					t.Errorf("%s: refused with %v, straight with %v", role, through, straight)
+				}
+			}
+		})
+	}
+}
