@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 
@@ -17,6 +18,8 @@ type promise struct {
 	messages []byte
 	// text is the statement, for the home's analysis.
 	text []byte
+	// simple is set where the block began with a simple query: the messages leave no unnamed statement or portal.
+	simple bool
 }
 
 // maxPromise bounds the messages that are kept for later, in bytes.
@@ -35,6 +38,7 @@ func (s *Session) makesBlockLocked(b statement.Block, status byte, promised bool
 // promiseSimple keeps the promise of a block that began with a simple query. The messages have its effect on the
 // unnamed statement and portal, too: both are gone (PostgreSQL 18, "Extended Query").
 func (p *promise) promiseSimple(text []byte) {
+	p.simple = true
 	p.text = append(p.text[:0], text...)
 	b := p.messages[:0]
 	b = append(b, wire.Parse)
@@ -50,6 +54,7 @@ func (p *promise) promiseSimple(text []byte) {
 
 // promiseExtended keeps the promise of a block that began with the given messages of the client.
 func (p *promise) promiseExtended(text []byte, messages ...[]byte) {
+	p.simple = false
 	p.text = append(p.text[:0], text...)
 	p.messages = p.messages[:0]
 	for _, m := range messages {
@@ -83,5 +88,11 @@ func (s *Session) keepPromise(ctx context.Context) bool {
 		all = all[size:]
 	}
 	s.ahead = append(s.ahead, s.promise.messages...)
+	if s.promise.simple {
+		s.mu.staleUnnamed, s.mu.stalePortal = false, false
+	}
+	if p := &s.mu.unnamed; s.mu.unnamedKnown && len(p.raw) > 0 && bytes.HasPrefix(s.promise.messages, p.raw) {
+		p.upstream = true // it is the statement that begins the block
+	}
 	return true
 }

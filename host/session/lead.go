@@ -36,6 +36,7 @@ func (s *Session) lead(ctx context.Context, all []byte, simple bool) {
 	switch {
 	case simple:
 		need.snapshot = all == nil || s.mu.answered && mentionsTransaction(all)
+		need.unnamed = len(all) > 0 && all[0] == wire.FunctionCall && s.mu.status != wire.Idle
 	default:
 		need, ends = s.lackLocked(all)
 	}
@@ -104,7 +105,8 @@ func (s *Session) lackLocked(all []byte) (need lack, ends bool) {
 	if !ends {
 		need = lack{snapshot: true, unnamed: true, portal: need.portal || !bound}
 	}
-	need.unnamed = need.unnamed && !replaced
+	// In a block the first chance is the only one: once it has failed, a Parse is refused.
+	need.unnamed = (need.unnamed || s.mu.status != wire.Idle) && !replaced
 	need.snapshot = need.snapshot || s.mu.answered && mentionsTransaction(all)
 	return need, ends
 }

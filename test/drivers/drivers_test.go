@@ -54,9 +54,13 @@ const distributionsPython = "/usr/bin/python3"
 
 func python(script string) func(context.Context, string) (string, error) {
 	return func(ctx context.Context, url string) (string, error) {
-		out, err := exec.CommandContext(ctx, distributionsPython, script, url).CombinedOutput()
+		out, err := exec.CommandContext(ctx, distributionsPython, script, url).Output() // what it logs depends on time
 		if err != nil {
-			return "", fmt.Errorf("python %s: %w\n%s", script, err, out)
+			var failed *exec.ExitError
+			if !errors.As(err, &failed) {
+				return "", fmt.Errorf("python %s: %w", script, err)
+			}
+			return "", fmt.Errorf("python %s: %w\n%s%s", script, err, out, failed.Stderr)
 		}
 		return string(out), nil
 	}
