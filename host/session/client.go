@@ -82,6 +82,7 @@ func (s *Session) message(ctx context.Context, kind byte, m []byte) error {
 		}
 		return errDone
 	}
+	s.awaitRoom()
 	if kind == wire.FunctionCall {
 		s.lead(ctx, m, true)
 	}
@@ -118,11 +119,18 @@ func (s *Session) confuse(why string) {
 	}
 }
 
-// pushLocked queues an expected reply, and waits for room.
-func (s *Session) pushLocked(e expected) {
-	for s.mu.queue.len() >= maxQueue && !s.mu.closed {
+// awaitRoom waits until there is room for the replies to one more message. Nothing may be concluded from what the session
+// was in before: meanwhile the upstream may have refused what stands before the message.
+func (s *Session) awaitRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.mu.queue.len() >= maxQueue-spareQueue && !s.mu.closed {
 		s.mu.room.Wait()
 	}
+}
+
+// pushLocked queues an expected reply. Whoever pushes for a message of the client's has called awaitRoom before.
+func (s *Session) pushLocked(e expected) {
 	if s.confused.Load() {
 		return
 	}
@@ -172,6 +180,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 	}
 	s.mu.Unlock()
 
+	s.awaitRoom()
 	s.lead(ctx, m, true)
 	e := expected{kind: wire.Query, sent: now}
 	f := &fill{}
@@ -338,6 +347,7 @@ func (s *Session) segment(ctx context.Context) error {
 // forwardHeld sends what is held upstream.
 func (s *Session) forwardHeld(ctx context.Context) error {
 	all := s.in.Window()[:s.held]
+	s.awaitRoom()
 	s.lead(ctx, all, false)
 	sent := 0 // all before it is sent
 	for at := 0; at < len(all); {
@@ -362,6 +372,7 @@ func (s *Session) forwardHeld(ctx context.Context) error {
 
 // extended queues the reply to one message of an extended query. What the upstream must get before it is put ahead.
 func (s *Session) extended(ctx context.Context, kind byte, m []byte) {
+	s.awaitRoom()
 	body := m[wire.HeaderSize:]
 	switch kind {
 	case wire.Parse:
@@ -550,6 +561,7 @@ func (s *Session) execute(body []byte) {
 // stream passes on a message that is larger than what is looked into. Its head is in the window.
 func (s *Session) stream(ctx context.Context, kind byte, size int) error {
 	body := s.in.Window()[wire.HeaderSize:]
+	s.awaitRoom()
 	switch kind {
 	case wire.Query, wire.FunctionCall:
 		s.lead(ctx, nil, true)

@@ -9,6 +9,9 @@ import (
 // maxQueue bounds the replies that a session waits for; the client's loop stops reading at it until some have come.
 const maxQueue = 1 << 14
 
+// spareQueue is how much of it is free before a message of the client's is looked at: what goes with it has its place then.
+const spareQueue = 16
+
 // startup is the kind of the item that the first ReadyForQuery answers; copyEnd that of a CopyDone or CopyFail, which
 // has no reply of its own.
 const (
