@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -46,7 +47,8 @@ type Analyzer struct {
 	catalog Catalog
 	logger  *slog.Logger
 	wait    time.Duration
-	memo    *memo
+	// texts and shapes remember descriptors by the text, and by what is left of a text without its literals.
+	texts, shapes *memo
 	// nothing judges statements where no picture can be had: nothing is known, so no name is found.
 	nothing *catalog.Snapshot
 }
@@ -69,28 +71,73 @@ func New(options Options) *Analyzer {
 		catalog: options.Catalog,
 		logger:  options.Logger,
 		wait:    options.Wait,
-		memo:    newMemo(options.MaxEntries, options.MaxBytes),
+		texts:   newMemo(options.MaxEntries/2, options.MaxBytes/2),
+		shapes:  newMemo(options.MaxEntries/2, options.MaxBytes/2),
 		nothing: catalog.NewEmpty(),
 	}
 }
 
 // Describe returns what is known of a text in a database, never nil: a text that is not understood is opaque and may
-// change anything. Descriptors are remembered by the database, the generation of its picture and the text; a known text
-// costs one look-up and allocates nothing. The strings are borrowed until return.
-func (a *Analyzer) Describe(ctx context.Context, database, sql string) *statement.Descriptor {
+// change anything. path is the session's search_path as [statement.SearchPath] spells it, or "" where it is not known: then a name
+// stands for everything of that name.
+//
+// Descriptors are remembered by the database, the generation of its picture, the path and the text; a known text costs
+// one look-up and allocates nothing. Texts that differ in nothing but literals share one analysis. The strings are
+// borrowed until return.
+func (a *Analyzer) Describe(ctx context.Context, database, path, sql string) *statement.Descriptor {
 	snapshot := a.catalog.Peek(database)
 	if snapshot == nil {
 		snapshot = a.await(ctx, database)
 	}
-	key := memoKey{database: database, generation: snapshot.Generation, text: sql}
-	if d := a.memo.get(key); d != nil {
+	key := memoKey{database: database, generation: snapshot.Generation, path: path, text: sql}
+	if d := a.texts.get(key); d != nil {
 		return d
 	}
-	key.database, key.text = strings.Clone(database), strings.Clone(sql)
-	d := a.describe(key.text, snapshot)
-	a.memo.add(key, d)
-	return d
+	var room [512]byte
+	shape, literals := appendShape(room[:0], sql)
+	if shape != nil {
+		key.text = unsafe.String(unsafe.SliceData(shape), len(shape))
+		if d := a.shapes.get(key); d != nil {
+			return withComments(d, sql)
+		}
+	}
+	key.database, key.path, key.text = strings.Clone(database), strings.Clone(path), strings.Clone(sql)
+	d := a.describe(key.text, a.scene(snapshot, path))
+	shared := shape != nil && d.shareable()
+	if !shared || !literals {
+		a.texts.add(key, d.Descriptor)
+	}
+	if shared {
+		key.text = string(shape)
+		a.shapes.add(key, d.Descriptor)
+	}
+	return d.Descriptor
 }
+
+// withComments returns the descriptor of a text of the same shape as d's.
+func withComments(d *statement.Descriptor, sql string) *statement.Descriptor {
+	if len(d.Comments) == 0 && !strings.Contains(sql, "--") && !strings.Contains(sql, "/*") {
+		return d
+	}
+	of := *d
+	of.Comments = commentPairs(strings.Clone(sql))
+	return &of
+}
+
+// scene is what a text is judged in.
+type scene struct {
+	snapshot *catalog.Snapshot
+	path     []string
+	account  *account
+	nothing  bool
+}
+
+func (a *Analyzer) scene(snapshot *catalog.Snapshot, path string) *scene {
+	return &scene{snapshot: snapshot, path: statement.Schemas(path), nothing: snapshot == a.nothing}
+}
+
+// unread reports whether there is no picture of the catalogs.
+func (in *scene) unread() bool { return in.nothing }
 
 // await waits for a picture; where none comes in time, the picture in which nothing is known stands in.
 func (a *Analyzer) await(ctx context.Context, database string) *catalog.Snapshot {
@@ -111,11 +158,22 @@ func Unread(reason string) *statement.Descriptor {
 	return &statement.Descriptor{Reason: reason, Writes: anything(), Untracked: true, Many: true}
 }
 
-func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descriptor {
-	refuse := func(reason string) *statement.Descriptor {
+// described is a descriptor with what only its analysis knows of it.
+type described struct {
+	*statement.Descriptor
+	// literal is set where a literal could have made it another one.
+	literal bool
+}
+
+// shareable reports whether each text of the same shape has this descriptor, but for its comments.
+func (d described) shareable() bool { return !d.literal }
+
+func (a *Analyzer) describe(sql string, in *scene) described {
+	s := in.snapshot
+	refuse := func(reason string) described {
 		d := Unread(reason)
 		d.Generation, d.Command = s.Generation, firstWord(sql)
-		return d
+		return described{Descriptor: d, literal: true}
 	}
 	switch {
 	case len(sql) > maxTextBytes:
@@ -129,20 +187,24 @@ func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descript
 	if err != nil {
 		// The parser's message may quote the text.
 		d := refuse("is not understood by the parser")
+		in.account.fail(err)
 		d.Comments = commentPairs(sql)
 		return d
 	}
 	d := &statement.Descriptor{Generation: s.Generation, Comments: commentPairs(sql), Many: len(tree.Stmts) > 1, Parameters: parameters(sql)}
 	if len(tree.Stmts) == 0 {
 		d.Verdict, d.Reason = statement.Session, "empty statement"
-		return d
+		return described{Descriptor: d}
+	}
+	if len(tree.Stmts) > 1 {
+		in = in.several(tree)
 	}
 	var whole outcome
 	concerns := false
 	utility := false
 	for i, raw := range tree.Stmts {
 		text := statementText(sql, raw)
-		o := judge(raw.Stmt, s)
+		o := judge(raw.Stmt, in)
 		if o.prepares != nil {
 			var ok bool
 			o.prepares.Text, ok = preparedText(text)
@@ -160,7 +222,7 @@ func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descript
 		case len(tree.Stmts) <= maxParts:
 			part := &statement.Descriptor{Generation: s.Generation, Parameters: parameters(text)}
 			o.describeOwn(part)
-			a.describeOutcome(part, o, s)
+			describeOutcome(part, o, in)
 			part.Fingerprint, _ = pg.FingerprintToUInt64(text)
 			d.Parts = append(d.Parts, part)
 			fallthrough
@@ -178,11 +240,26 @@ func (a *Analyzer) describe(sql string, s *catalog.Snapshot) *statement.Descript
 			whole.discard, whole.untracked = false, true
 		}
 	}
-	a.describeOutcome(d, whole, s)
+	describeOutcome(d, whole, in)
 	d.Normalized = normalize(sql, utility)
 	// Only a text that does not parse has no fingerprint.
 	d.Fingerprint, _ = pg.FingerprintToUInt64(sql)
-	return d
+	return described{Descriptor: d, literal: d.Many || utility || concerns || slices.Contains(d.Functions, "pg_catalog.set_config")}
+}
+
+// several returns the scene for a text of several statements: where one may change the search_path, those behind it are
+// judged without one.
+func (in *scene) several(tree *pg.ParseResult) *scene {
+	for _, raw := range tree.Stmts {
+		switch raw.Stmt.GetNode().(type) {
+		case *pg.Node_InsertStmt, *pg.Node_UpdateStmt, *pg.Node_DeleteStmt, *pg.Node_MergeStmt, *pg.Node_CopyStmt:
+		default:
+			of := *in
+			of.path = nil
+			return &of
+		}
+	}
+	return in
 }
 
 // maxParts is how many statements of a text are described one by one.
@@ -201,10 +278,10 @@ func statementText(sql string, raw *pg.RawStmt) string {
 }
 
 // describeOutcome writes into a descriptor what a text of one or several statements comes to.
-func (a *Analyzer) describeOutcome(d *statement.Descriptor, o outcome, s *catalog.Snapshot) {
+func describeOutcome(d *statement.Descriptor, o outcome, in *scene) {
 	d.Verdict, d.Reason, d.Command, d.Writes = o.verdict, o.reason, o.command, o.writes
 	d.Control, d.Settings, d.Untracked, d.Discard = o.control, o.settings, o.untracked, o.discard
-	if s == a.nothing && d.Verdict != statement.Session && d.Verdict != statement.Schema {
+	if in.nothing && d.Verdict != statement.Session && d.Verdict != statement.Schema {
 		d.Reason += " (the catalogs of the database cannot be read)"
 	}
 	if d.Verdict == statement.Read || d.Verdict == statement.Unstable {

@@ -27,7 +27,7 @@ func analyzer(s *catalog.Snapshot) *Analyzer { return New(Options{Catalog: fixed
 
 func describe(t testing.TB, s *catalog.Snapshot, sql string) *statement.Descriptor {
 	t.Helper()
-	return analyzer(s).Describe(t.Context(), "shop", sql)
+	return analyzer(s).Describe(t.Context(), "shop", "", sql)
 }
 
 // shop is the picture that the tables of this package's tests are judged by.
@@ -49,6 +49,7 @@ func shop() *catalog.Snapshot {
 		Relation("domains", catalog.Table).
 		Relation("big_orders", catalog.View).
 		Relation("totals", catalog.MaterializedView).
+		Over("big_orders", "orders").Over("totals", "orders").
 		Relation("ticket", catalog.Sequence).
 		Relation("secret", catalog.Table, func(r *catalog.Relation) { r.RowSecurity = true }).
 		Relation("secret_by_code", catalog.Table, func(r *catalog.Relation) { r.RowSecurity, r.PolicyEffects = true, true }).
@@ -73,7 +74,7 @@ func shop() *catalog.Snapshot {
 		Operator("===", catalog.Immutable).
 		Operator("<~>", catalog.Volatile).
 		Type("mood", catalog.Type{Class: 'e', Input: catalog.Stable}).
-		Type("email", catalog.Type{Class: 'd', Input: catalog.Stable}).
+		Type("email", catalog.Type{Class: 'd', Input: catalog.Stable, Base: &catalog.Type{Name: "text", Builtin: true, Class: 'b'}}).
 		Type("checked", catalog.Type{Class: 'd', Input: catalog.Stable, SideEffects: true}).
 		Type("pair", catalog.Type{Class: 'c', Input: catalog.Stable})
 	return b.Snapshot(7)
@@ -109,7 +110,7 @@ func runCases(t *testing.T, s *catalog.Snapshot, cases []statementCase) {
 	a := analyzer(s)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			d := a.Describe(t.Context(), "shop", c.sql)
+			d := a.Describe(t.Context(), "shop", "", c.sql)
 			if got := judged(d); got != c.want {
 				t.Errorf("got  %s\nwant %s\nfor  %s\nwhy  %s", got, c.want, c.sql, d.Reason)
 			}
@@ -179,7 +180,7 @@ func TestWithoutAPictureNothingIsCachedButSessionsAreFollowed(t *testing.T) {
 		"SET a.b = c":         "session",
 		"CREATE TABLE x ()":   "schema writes anything",
 	} {
-		d := a.Describe(t.Context(), "shop", sql)
+		d := a.Describe(t.Context(), "shop", "", sql)
 		if got := judged(d); got != want {
 			t.Errorf("%s: got %s, want %s", sql, got, want)
 		}
@@ -192,9 +193,8 @@ func TestWithoutAPictureNothingIsCachedButSessionsAreFollowed(t *testing.T) {
 func TestAReasonNamesTheWordAtFaultAndNoLiteral(t *testing.T) {
 	for sql, want := range map[string]string{
 		"SELECT random()":                          "calls the volatile function random",
-		"SELECT * FROM big_orders":                 "reads the view public.big_orders",
 		"SELECT * FROM nowhere WHERE a = 'hidden'": "reads nowhere, which is not known",
-		"SELECT now(), wild()":                     "calls the volatile function wild",
+		"SELECT now(), wild()":                     "calls the volatile function wild, which is not built in",
 		"SELECT CURRENT_DATE":                      "calls CURRENT_DATE",
 		"DELETE FROM lines WHERE a = 'hidden'":     "writes to public.lines",
 		"SELEC 'hidden'":                           "is not understood by the parser",

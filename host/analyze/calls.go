@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -46,27 +47,48 @@ func (w *walk) call(f *pg.FuncCall) {
 	if len(f.Args) == 1 {
 		isCast = w.functionalCast(schema, name, f.Args[0])
 	}
-	any := false
-	for _, c := range w.snapshot.FunctionsNamed(name) {
-		if schema == "" || c.Schema == schema {
-			any = true
-			w.function(c.Schema + "." + name)
-		}
+	count := len(f.Args)
+	if f.AggWithinGroup {
+		count += len(f.AggOrder)
 	}
-	if any {
-		w.judgeCall(schema, name, func(catalog.Function) bool { return true })
-	} else if !isCast {
+	candidates := w.functionsNamed(schema, name, count)
+	for _, c := range candidates {
+		w.function(c.Schema + "." + name)
+	}
+	switch {
+	case len(candidates) > 0:
+		w.judgeCall(name, candidates)
+	case isCast:
+	case len(w.snapshot.FunctionsNamed(name)) > 0:
+		w.unknownCode("calls the function " + name + ", which does not take so many arguments, or is not in the search path")
+	default:
 		w.unknownCode("calls the function " + name + ", which is not known")
 	}
 }
 
-// judgeCall judges those functions of the name that are candidates.
-func (w *walk) judgeCall(schema, name string, candidate func(catalog.Function) bool) {
-	clock, all := false, true
+// sees reports whether a name with or without a schema can stand for an object of the given schema.
+func (w *walk) sees(schema, of string) bool {
+	if schema != "" {
+		return schema == of
+	}
+	return w.path == nil || of == "pg_catalog" || slices.Contains(w.path, of)
+}
+
+// functionsNamed returns the functions that a call of the name with that many arguments can mean.
+func (w *walk) functionsNamed(schema, name string, arguments int) []catalog.Function {
+	var candidates []catalog.Function
 	for _, c := range w.snapshot.FunctionsNamed(name) {
-		if schema != "" && c.Schema != schema || !candidate(c) {
-			continue
+		if w.sees(schema, c.Schema) && c.Takes(arguments) {
+			candidates = append(candidates, c)
 		}
+	}
+	return candidates
+}
+
+// judgeCall judges all candidates for a call: which of them it is, types would tell.
+func (w *walk) judgeCall(name string, candidates []catalog.Function) {
+	clock, all := false, true
+	for _, c := range candidates {
 		clock = clock || c.ClockTyped && !c.Builtin
 		all = all && c.ClockTyped
 		w.judgeCandidate(name, c)
@@ -78,12 +100,17 @@ func (w *walk) judgeCall(schema, name string, candidate func(catalog.Function) b
 }
 
 func (w *walk) judgeCandidate(name string, c catalog.Function) {
+	w.account.function(name, c)
 	if c.Volatility == catalog.Immutable {
 		return
 	}
 	calls := "calls the " + c.Volatility.String() + " function " + name
+	if c.Body != nil {
+		w.inside("calls the function "+c.Schema+"."+name, func() { w.body(c.Body) })
+		return
+	}
 	if !c.Builtin {
-		w.unknownCode(calls)
+		w.unknownCode(calls + ", which is not built in")
 		return
 	}
 	if _, ok := reviewedFunctions[name+"("+c.Arguments+")"]; ok {
@@ -116,7 +143,7 @@ func (w *walk) field(name string) {
 	if systemColumns[name] {
 		w.unstable("reads the system column " + name)
 	}
-	for _, c := range w.snapshot.FunctionsNamed(name) {
+	for _, c := range w.functionsNamed("", name, 1) {
 		if c.RowArgument {
 			w.judgeCandidate(name, c)
 			if c.ClockTyped {
@@ -139,21 +166,74 @@ func (w *walk) operator(list []*pg.Node) {
 func (w *walk) operatorNamed(schema, name string) {
 	any := false
 	for _, o := range w.snapshot.OperatorsNamed(name) {
-		if schema != "" && o.Schema != schema {
+		if !w.sees(schema, o.Schema) {
 			continue
 		}
 		any = true
-		if o.Volatility == catalog.Immutable {
-			continue
-		}
-		uses := "uses the operator " + name + ", which is " + o.Volatility.String()
-		if !o.Builtin {
-			w.unknownCode(uses)
-		} else if _, ok := reviewedOperators[name+"("+o.Operands+")"]; !ok {
-			w.unstable(uses)
-		}
+		w.judgeOperator(name, o)
 	}
 	if !any {
 		w.unknownCode("uses the operator " + name + ", which is not known")
+	}
+}
+
+func (w *walk) judgeOperator(name string, o catalog.Operator) {
+	w.account.operator(name, o)
+	if o.Volatility == catalog.Immutable {
+		return
+	}
+	uses := "uses the operator " + name + ", which is " + o.Volatility.String()
+	if !o.Builtin {
+		w.unknownCode(uses)
+	} else if _, ok := reviewedOperators[name+"("+o.Operands+")"]; !ok {
+		w.unstable(uses)
+	}
+}
+
+// body judges stored code: the query of a view, or the statements of an SQL function.
+func (w *walk) body(b *catalog.Body) {
+	if _, ok := w.entered[b]; ok {
+		return
+	}
+	if w.entered == nil {
+		w.entered = map[*catalog.Body]struct{}{}
+	}
+	w.entered[b] = struct{}{}
+	if b.Unknown != "" {
+		w.unknownCode("holds " + b.Unknown)
+	}
+	if b.Writes {
+		w.unknownCode("writes")
+	}
+	if b.Locks {
+		w.opaque("locks rows")
+	}
+	for _, node := range b.Nodes {
+		switch node {
+		case "SQLVALUEFUNCTION":
+			w.unstable("calls CURRENT_DATE, CURRENT_USER or the like")
+		case "NEXTVALUEEXPR", "CURRENTOFEXPR":
+			w.opaque("does more than read")
+		case "TABLESAMPLECLAUSE":
+			w.unstable("samples a table")
+		case "XMLEXPR", "TABLEFUNC":
+			w.unstable("handles XML")
+		default:
+			w.unstable("queries JSON by a function of the grammar")
+		}
+	}
+	for _, f := range b.Functions {
+		w.judgeCandidate(f.Name, f.Is)
+	}
+	for _, o := range b.Operators {
+		w.judgeOperator(o.Name, o.Is)
+	}
+	for _, t := range b.Types {
+		if w.judgeType(t.Name, t) == momentType {
+			w.unstable("casts to a date or time what may be a text like 'now'")
+		}
+	}
+	for _, r := range b.Relations {
+		w.readRelation(r)
 	}
 }

@@ -21,7 +21,7 @@ func unclassified() (names []string) {
 		}
 		n := (&pg.Node{}).ProtoReflect()
 		n.Set(f, n.NewField(f))
-		if strings.Contains(judge(n.Interface().(*pg.Node), catalog.NewEmpty()).reason, "is a statement that is not understood") {
+		if strings.Contains(judge(n.Interface().(*pg.Node), &scene{snapshot: catalog.NewEmpty()}).reason, "is a statement that is not understood") {
 			names = append(names, name)
 		}
 	}

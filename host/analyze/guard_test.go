@@ -47,7 +47,7 @@ func TestDeepTextsAreNotParsed(t *testing.T) {
 		}
 	}
 	for name, text := range deep(10_000) {
-		d := a.Describe(t.Context(), "shop", text)
+		d := a.Describe(t.Context(), "shop", "", text)
 		if d.Verdict != statement.Opaque || !d.Writes.Anything {
 			t.Errorf("%s: got %s", name, judged(d))
 		}

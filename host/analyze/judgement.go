@@ -3,6 +3,7 @@ package analyze
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/perihelion-proxy/perihelion/host/catalog"
 )
@@ -26,12 +27,33 @@ type judgement struct {
 
 	reads     map[*catalog.Relation]struct{}
 	functions map[string]struct{}
+
+	// at is where in the text the node at hand begins, in bytes, -1 where that is not known. via is the way from the
+	// statement into stored code, each step in words that "which" can follow.
+	at  int
+	via []string
+	// account collects everything for an explanation; nil: nobody asked.
+	account *account
 }
 
 func (j *judgement) find(r rank, reason string) {
+	if r <= j.rank && j.account == nil {
+		return
+	}
+	if len(j.via) > 0 {
+		reason = strings.Join(j.via, ", which ") + ", which " + reason
+	}
 	if r > j.rank {
 		j.rank, j.reason = r, reason
 	}
+	j.account.find(r, reason, j.at)
+}
+
+// inside judges stored code; step says in words how the statement, or the code around it, comes to it.
+func (j *judgement) inside(step string, judge func()) {
+	j.via = append(j.via, step)
+	judge()
+	j.via = j.via[:len(j.via)-1]
 }
 
 func (j *judgement) unstable(reason string) { j.find(unstable, reason) }

@@ -191,9 +191,9 @@ func TestAWriteThatChangesAnAnswerMeetsItsRelations(t *testing.T) {
 	}
 	changed := 0
 	for _, write := range writes {
-		closure := a.Describe(t.Context(), "shop", write).Writes
+		closure := a.Describe(t.Context(), "shop", "", write).Writes
 		for _, read := range executable {
-			relations := a.Describe(t.Context(), "shop", read).Relations
+			relations := a.Describe(t.Context(), "shop", "", read).Relations
 			before, after := around(t, conn, write, read)
 			if before == after {
 				continue

@@ -17,6 +17,7 @@ const memoShards = 16
 type memoKey struct {
 	database   string
 	generation uint64
+	path       string
 	text       string
 }
 

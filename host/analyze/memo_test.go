@@ -12,14 +12,14 @@ import (
 
 func TestAKnownTextIsNotDescribedAgain(t *testing.T) {
 	a := analyzer(shop())
-	first := a.Describe(t.Context(), "shop", "SELECT * FROM orders")
-	if again := a.Describe(t.Context(), "shop", strings.Clone("SELECT * FROM orders")); again != first {
+	first := a.Describe(t.Context(), "shop", "", "SELECT * FROM orders")
+	if again := a.Describe(t.Context(), "shop", "", strings.Clone("SELECT * FROM orders")); again != first {
 		t.Error("the text was described again")
 	}
-	if other := a.Describe(t.Context(), "other", "SELECT * FROM orders"); other == first {
+	if other := a.Describe(t.Context(), "other", "", "SELECT * FROM orders"); other == first {
 		t.Error("another database was given the descriptor")
 	}
-	allocations := testing.AllocsPerRun(100, func() { a.Describe(t.Context(), "shop", "SELECT * FROM orders") })
+	allocations := testing.AllocsPerRun(100, func() { a.Describe(t.Context(), "shop", "", "SELECT * FROM orders") })
 	if allocations != 0 {
 		t.Errorf("a known text allocates %v times", allocations)
 	}
@@ -28,11 +28,11 @@ func TestAKnownTextIsNotDescribedAgain(t *testing.T) {
 func TestANewGenerationDescribesAnew(t *testing.T) {
 	changing := &fixed{shop()}
 	a := New(Options{Catalog: changing})
-	if d := a.Describe(t.Context(), "shop", "SELECT * FROM orders"); d.Verdict != statement.Read || d.Generation != 7 {
+	if d := a.Describe(t.Context(), "shop", "", "SELECT * FROM orders"); d.Verdict != statement.Read || d.Generation != 7 {
 		t.Fatalf("got %s of generation %d", judged(d), d.Generation)
 	}
 	changing.snapshot = catalog.NewBuilder(180000).Relation("orders", catalog.View).Snapshot(8)
-	if d := a.Describe(t.Context(), "shop", "SELECT * FROM orders"); d.Verdict != statement.Opaque || d.Generation != 8 {
+	if d := a.Describe(t.Context(), "shop", "", "SELECT * FROM orders"); d.Verdict != statement.Opaque || d.Generation != 8 {
 		t.Errorf("got %s of generation %d", judged(d), d.Generation)
 	}
 }
@@ -73,7 +73,7 @@ func TestTheMemoIsHammered(t *testing.T) {
 		workers.Go(func() {
 			for i := range 300 {
 				sql := fmt.Sprintf("SELECT %d FROM orders", (w+i)%100)
-				if d := a.Describe(t.Context(), "shop", sql); d.Verdict != statement.Read {
+				if d := a.Describe(t.Context(), "shop", "", sql); d.Verdict != statement.Read {
 					t.Errorf("%s: got %s", sql, judged(d))
 				}
 			}
@@ -92,7 +92,7 @@ func FuzzDescribe(f *testing.F) {
 	}
 	a := analyzer(shop())
 	f.Fuzz(func(t *testing.T, sql string) {
-		d := a.Describe(t.Context(), "shop", sql)
+		d := a.Describe(t.Context(), "shop", "", sql)
 		switch {
 		case d == nil:
 			t.Fatal("no descriptor")
@@ -131,7 +131,7 @@ func BenchmarkDescribeANewText(b *testing.B) {
 			a, s := analyzer(shop()), shop()
 			b.ReportAllocs()
 			for b.Loop() {
-				a.describe(sql, s)
+				a.describe(sql, a.scene(s, ""))
 			}
 		})
 	}
@@ -141,11 +141,11 @@ func BenchmarkDescribeAKnownText(b *testing.B) {
 	for name, sql := range benchmarkTexts() {
 		b.Run(name, func(b *testing.B) {
 			a := analyzer(shop())
-			a.Describe(b.Context(), "shop", sql)
+			a.Describe(b.Context(), "shop", "", sql)
 			b.ReportAllocs()
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
-					a.Describe(b.Context(), "shop", sql)
+					a.Describe(b.Context(), "shop", "", sql)
 				}
 			})
 		})

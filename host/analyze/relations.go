@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -16,6 +17,8 @@ const maxCandidates = 64
 // says why in words that go behind the name.
 func (w *walk) candidates(v *pg.RangeVar) (found []*catalog.Relation, why string) {
 	switch {
+	case v == nil:
+		return nil, "is not understood"
 	case v.Catalogname != "":
 		return nil, "is a name with a database in it"
 	case !w.snapshot.UTF8 && !isASCII(v.Schemaname+v.Relname):
@@ -29,11 +32,13 @@ func (w *walk) candidates(v *pg.RangeVar) (found []*catalog.Relation, why string
 	all := w.snapshot.RelationsNamed(v.Relname)
 	// information_schema is in no search_path unless put there, and what it shows changes with DDL only, which voids all.
 	for _, r := range all {
-		if r.Schema != "information_schema" || len(all) == 1 {
+		if w.sees("", r.Schema) && (r.Schema != "information_schema" || w.path != nil || len(all) == 1) {
 			found = append(found, r)
 		}
 	}
 	switch {
+	case len(found) == 0 && len(all) > 0:
+		return nil, "is not in the search path"
 	case len(found) == 0:
 		return nil, "is not known"
 	case len(found) > maxCandidates:
@@ -52,10 +57,10 @@ func isASCII(s string) bool {
 }
 
 func spelled(v *pg.RangeVar) string {
-	if v.Schemaname != "" {
+	if v.GetSchemaname() != "" {
 		return v.Schemaname + "." + v.Relname
 	}
-	return v.Relname
+	return v.GetRelname()
 }
 
 // readFrom judges a relation that is named where rows are read.
@@ -73,19 +78,34 @@ func (w *walk) readFrom(v *pg.RangeVar) {
 		return
 	}
 	for _, r := range found {
-		if r.System() {
-			w.opaque("reads the system relation " + r.String())
+		w.readRelation(r)
+	}
+}
+
+// readRelation judges a relation whose rows are read, and all that they come from.
+func (w *walk) readRelation(r *catalog.Relation) {
+	if r.System() {
+		w.opaque("reads the system relation " + r.String())
+		return
+	}
+	w.account.relation(r, w.via)
+	if r.Kind == catalog.View && !r.Temporary {
+		if r.Body == nil {
+			w.unknownCode("reads the view " + r.String() + ", whose query is not known")
 			return
 		}
+		w.inside("reads the view "+r.String(), func() { w.body(r.Body) })
+		return
 	}
-	family := catalog.Close(found, catalog.Ancestors|catalog.Descendants)
+	family := catalog.Close([]*catalog.Relation{r}, catalog.Ancestors|catalog.Descendants)
 	w.read(family)
-	for _, r := range found {
-		w.judgeRead(r)
-	}
-	for _, r := range family {
-		if r.Kind == catalog.ForeignTable {
-			w.doubt("reads the foreign table " + r.String())
+	w.judgeRead(r)
+	for _, of := range family {
+		if of != r {
+			w.account.relation(of, append(slices.Clone(w.via), "reads "+r.String()))
+		}
+		if of.Kind == catalog.ForeignTable {
+			w.doubt("reads the foreign table " + of.String())
 		}
 	}
 }
@@ -93,12 +113,11 @@ func (w *walk) readFrom(v *pg.RangeVar) {
 func (w *walk) judgeRead(r *catalog.Relation) {
 	name := r.String()
 	switch r.Kind {
-	case catalog.Table, catalog.PartitionedTable:
+	case catalog.Table, catalog.PartitionedTable, catalog.ForeignTable:
+	case catalog.MaterializedView:
+		// It depends on itself: reading one runs no code, and only a REFRESH changes it.
 	case catalog.Sequence:
 		w.unstable("reads the state of the sequence " + name)
-	case catalog.MaterializedView:
-		// Reading one runs no code.
-		w.opaque("reads the materialized view " + name)
 	default:
 		w.doubt("reads the " + r.Kind.String() + " " + name)
 	}
@@ -141,13 +160,30 @@ func (w *walk) writeTo(v *pg.RangeVar, how change) {
 	case cascades:
 		along |= catalog.References
 	}
-	for _, r := range catalog.Close(found, along) {
+	var tables []*catalog.Relation
+	for _, r := range found {
+		tables = w.behind(tables, r)
+	}
+	for _, r := range catalog.Close(tables, along) {
 		w.writes[r.String()] = struct{}{}
 		w.judgeWrite(r)
 	}
 	for _, r := range found {
 		w.targets = append(w.targets, r.String())
 	}
+}
+
+// behind appends the relations that a write to r may go to: of a view all that its query names, and what its rules and
+// triggers do is not known.
+func (w *walk) behind(tables []*catalog.Relation, r *catalog.Relation) []*catalog.Relation {
+	if r.Kind != catalog.View || r.Body == nil || r.Rules || r.Triggers || r.System() || r.Temporary {
+		return append(tables, r)
+	}
+	w.inside("writes to the view "+r.String(), func() { w.body(r.Body) })
+	for _, of := range r.Body.Relations {
+		tables = w.behind(tables, of)
+	}
+	return tables
 }
 
 func (w *walk) judgeWrite(r *catalog.Relation) {

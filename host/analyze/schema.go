@@ -6,29 +6,37 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/perihelion-proxy/perihelion/host/catalog"
 	"github.com/perihelion-proxy/perihelion/host/statement"
 )
 
 // judgeSchema judges DDL, and what is no statement that anybody knows: that is treated as the widest DDL. DDL changes
 // anything, since it voids the database's descriptors, and some of it reaches beyond the database.
-func judgeSchema(n *pg.Node, s *catalog.Snapshot) outcome {
+func judgeSchema(n *pg.Node, in *scene) outcome {
 	o := outcome{verdict: statement.Schema, reason: "changes the schema", writes: anything()}
-	w := newWalk(s)
+	w := newWalk(in)
 	w.callsBelow(n.ProtoReflect())
-	o.untracked = w.untracked || s.EventTriggers || mentionsTempSchema(n.ProtoReflect())
+	o.untracked = w.untracked || in.snapshot.EventTriggers || mentionsTempSchema(n.ProtoReflect())
 
 	switch d := n.GetNode().(type) {
 	case *pg.Node_CreateStmt:
-		o.untracked = o.untracked || temporary(d.CreateStmt.Relation)
+		if temporary(d.CreateStmt.Relation) {
+			return in.temporary(o, statement.Closure{})
+		}
 	case *pg.Node_CreateTableAsStmt:
 		// The query runs. Where it is EXECUTE, anything may.
-		inner := judge(d.CreateTableAsStmt.Query, s)
-		o.untracked = o.untracked || inner.untracked || temporary(d.CreateTableAsStmt.GetInto().GetRel())
+		inner := judge(d.CreateTableAsStmt.Query, in)
+		if temporary(d.CreateTableAsStmt.GetInto().GetRel()) {
+			return in.temporary(o, inner.writes)
+		}
+		o.untracked = o.untracked || inner.untracked
 	case *pg.Node_ViewStmt:
-		o.untracked = o.untracked || temporary(d.ViewStmt.View)
+		if temporary(d.ViewStmt.View) {
+			return in.temporary(o, statement.Closure{})
+		}
 	case *pg.Node_CreateSeqStmt:
-		o.untracked = o.untracked || temporary(d.CreateSeqStmt.Sequence)
+		if temporary(d.CreateSeqStmt.Sequence) {
+			return in.temporary(o, statement.Closure{})
+		}
 
 	case *pg.Node_CreateRoleStmt, *pg.Node_AlterRoleStmt, *pg.Node_AlterRoleSetStmt, *pg.Node_DropRoleStmt,
 		*pg.Node_GrantRoleStmt, *pg.Node_ReassignOwnedStmt, *pg.Node_DropOwnedStmt:
@@ -71,6 +79,16 @@ func judgeSchema(n *pg.Node, s *catalog.Snapshot) outcome {
 	default:
 		o.writes.Cluster, o.untracked = true, true
 		o.reason = "is a statement that is not understood"
+	}
+	return o
+}
+
+// temporary returns the outcome of what makes a temporary relation: nobody else will see it, and its session shares
+// nothing from then on. Only an event trigger makes more of it.
+func (in *scene) temporary(o outcome, writes statement.Closure) outcome {
+	o.untracked = true
+	if !in.snapshot.EventTriggers && !in.unread() {
+		o.verdict, o.reason, o.writes = statement.Session, "makes a temporary relation, which only its session sees", writes
 	}
 	return o
 }

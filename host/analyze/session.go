@@ -7,7 +7,6 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/perihelion-proxy/perihelion/host/catalog"
 	"github.com/perihelion-proxy/perihelion/host/statement"
 )
 
@@ -178,7 +177,7 @@ func quoteIdentifier(name string) string {
 // setConfigs returns what a query changes that does nothing but call set_config with constants. Drivers, pg_dump and
 // poolers send such. Whatever else calls it is for the walk, and what only the execution tells, a parameter for one, is
 // not followed.
-func setConfigs(n *pg.SelectStmt, s *catalog.Snapshot) (settings []statement.Setting, ok bool) {
+func setConfigs(n *pg.SelectStmt, in *scene) (settings []statement.Setting, ok bool) {
 	if n.Op != pg.SetOperation_SETOP_NONE || !hasOnly(n.ProtoReflect(), "target_list", "limit_option", "op") {
 		return nil, false
 	}
@@ -190,7 +189,7 @@ func setConfigs(n *pg.SelectStmt, s *catalog.Snapshot) (settings []statement.Set
 		if t.Val.GetAConst() != nil {
 			continue
 		}
-		set, ok := setConfig(t.Val.GetFuncCall(), s)
+		set, ok := setConfig(t.Val.GetFuncCall(), in)
 		if !ok {
 			return nil, false
 		}
@@ -199,7 +198,7 @@ func setConfigs(n *pg.SelectStmt, s *catalog.Snapshot) (settings []statement.Set
 	return settings, len(settings) > 0
 }
 
-func setConfig(f *pg.FuncCall, s *catalog.Snapshot) (settings []statement.Setting, ok bool) {
+func setConfig(f *pg.FuncCall, in *scene) (settings []statement.Setting, ok bool) {
 	if f == nil || !hasOnly(f.ProtoReflect(), "funcname", "args", "funcformat", "location") || len(f.Args) != 3 {
 		return nil, false
 	}
@@ -208,7 +207,7 @@ func setConfig(f *pg.FuncCall, s *catalog.Snapshot) (settings []statement.Settin
 		return nil, false
 	}
 	builtin := false
-	for _, c := range s.FunctionsNamed(function) {
+	for _, c := range in.snapshot.FunctionsNamed(function) {
 		if schema != "" && c.Schema != schema {
 			continue
 		}

@@ -42,29 +42,29 @@ func session(reason string) outcome {
 }
 
 // judge comes to the outcome of one statement.
-func judge(n *pg.Node, s *catalog.Snapshot) outcome {
+func judge(n *pg.Node, in *scene) outcome {
 	switch n := n.GetNode().(type) {
 	case *pg.Node_SelectStmt:
-		return judgeSelect(n.SelectStmt, s)
+		return judgeSelect(n.SelectStmt, in)
 	case *pg.Node_InsertStmt:
-		return judgeWrite(n.InsertStmt, "INSERT", s)
+		return judgeWrite(n.InsertStmt, "INSERT", in)
 	case *pg.Node_UpdateStmt:
-		return judgeWrite(n.UpdateStmt, "UPDATE", s)
+		return judgeWrite(n.UpdateStmt, "UPDATE", in)
 	case *pg.Node_DeleteStmt:
-		return judgeWrite(n.DeleteStmt, "DELETE", s)
+		return judgeWrite(n.DeleteStmt, "DELETE", in)
 	case *pg.Node_MergeStmt:
-		return judgeWrite(n.MergeStmt, "MERGE", s)
+		return judgeWrite(n.MergeStmt, "MERGE", in)
 	case *pg.Node_TruncateStmt:
-		return judgeTruncate(n.TruncateStmt, s)
+		return judgeTruncate(n.TruncateStmt, in)
 	case *pg.Node_CopyStmt:
-		return judgeCopy(n.CopyStmt, s)
+		return judgeCopy(n.CopyStmt, in)
 	case *pg.Node_RefreshMatViewStmt:
-		return outcome{verdict: statement.Write, reason: "refreshes a materialized view", writes: anything()}
+		return judgeRefresh(n.RefreshMatViewStmt, in)
 
 	case *pg.Node_ExplainStmt:
-		return judgeExplain(n.ExplainStmt, s)
+		return judgeExplain(n.ExplainStmt, in)
 	case *pg.Node_DeclareCursorStmt:
-		return judgeCursor(n.DeclareCursorStmt, s)
+		return judgeCursor(n.DeclareCursorStmt, in)
 	case *pg.Node_FetchStmt, *pg.Node_ClosePortalStmt:
 		return session("uses a cursor")
 	case *pg.Node_PrepareStmt:
@@ -104,7 +104,7 @@ func judge(n *pg.Node, s *catalog.Snapshot) outcome {
 		o.deallocatesAll = o.discard
 		return o
 	}
-	return judgeSchema(n, s)
+	return judgeSchema(n, in)
 }
 
 // message is a statement's message, of any type.
@@ -129,13 +129,13 @@ func (w *walk) closure() statement.Closure {
 // doubts is what the walked statement may change where its own writes do not happen.
 func (w *walk) doubts() statement.Closure { return statement.Closure{Anything: w.rank == doubtful} }
 
-func judgeSelect(n *pg.SelectStmt, s *catalog.Snapshot) outcome {
-	if settings, ok := setConfigs(n, s); ok {
+func judgeSelect(n *pg.SelectStmt, in *scene) outcome {
+	if settings, ok := setConfigs(n, in); ok {
 		o := session("changes a setting by set_config")
 		o.command, o.settings, o.functions = "SELECT", settings, map[string]struct{}{"pg_catalog.set_config": {}}
 		return o
 	}
-	w := newWalk(s)
+	w := newWalk(in)
 	w.message(n.ProtoReflect())
 	o := w.outcome()
 	o.command = "SELECT"
@@ -182,8 +182,8 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func judgeWrite(m message, command string, s *catalog.Snapshot) outcome {
-	w := newWalk(s)
+func judgeWrite(m message, command string, in *scene) outcome {
+	w := newWalk(in)
 	w.message(m.ProtoReflect())
 	o := w.outcome()
 	o.verdict, o.command, o.writes, o.reads = statement.Write, command, w.closure(), nil
@@ -191,8 +191,8 @@ func judgeWrite(m message, command string, s *catalog.Snapshot) outcome {
 	return o
 }
 
-func judgeTruncate(n *pg.TruncateStmt, s *catalog.Snapshot) outcome {
-	w := newWalk(s)
+func judgeTruncate(n *pg.TruncateStmt, in *scene) outcome {
+	w := newWalk(in)
 	how := empties
 	if n.Behavior == pg.DropBehavior_DROP_CASCADE {
 		how = cascades
@@ -206,8 +206,8 @@ func judgeTruncate(n *pg.TruncateStmt, s *catalog.Snapshot) outcome {
 	return o
 }
 
-func judgeCopy(n *pg.CopyStmt, s *catalog.Snapshot) outcome {
-	w := newWalk(s)
+func judgeCopy(n *pg.CopyStmt, in *scene) outcome {
+	w := newWalk(in)
 	switch {
 	case n.IsFrom:
 		w.target(n.Relation, inserts)
@@ -232,8 +232,29 @@ func judgeCopy(n *pg.CopyStmt, s *catalog.Snapshot) outcome {
 	return o
 }
 
-func judgeExplain(n *pg.ExplainStmt, s *catalog.Snapshot) outcome {
-	inner := judge(n.Query, s)
+func judgeRefresh(n *pg.RefreshMatViewStmt, in *scene) outcome {
+	w := newWalk(in)
+	found, why := w.candidates(n.Relation)
+	if found == nil {
+		w.doubt("refreshes " + spelled(n.Relation) + ", which " + why)
+	}
+	for _, r := range found {
+		w.writes[r.String()] = struct{}{}
+		w.targets = append(w.targets, r.String())
+		if r.Body == nil {
+			w.unknownCode("refreshes " + r.String() + ", whose query is not known")
+			continue
+		}
+		w.inside("refreshes the "+r.Kind.String()+" "+r.String(), func() { w.body(r.Body) })
+	}
+	o := w.outcome()
+	o.verdict, o.writes, o.reads = statement.Write, w.closure(), nil
+	w.explainWrite(&o)
+	return o
+}
+
+func judgeExplain(n *pg.ExplainStmt, in *scene) outcome {
+	inner := judge(n.Query, in)
 	executes := slices.ContainsFunc(n.Options, func(option *pg.Node) bool {
 		return option.GetDefElem().GetDefname() == "analyze"
 	})
@@ -250,7 +271,7 @@ func judgeExplain(n *pg.ExplainStmt, s *catalog.Snapshot) outcome {
 	}
 	// The planner calls functions to estimate what they return.
 	if q := planned(n.Query); q != nil {
-		w := newWalk(s)
+		w := newWalk(in)
 		w.node(q)
 		o.writes = w.doubts()
 		return o
@@ -273,8 +294,8 @@ func planned(n *pg.Node) *pg.Node {
 }
 
 // judgeCursor judges the query of a cursor here, though it runs at each FETCH: both belong to one transaction.
-func judgeCursor(n *pg.DeclareCursorStmt, s *catalog.Snapshot) outcome {
-	w := newWalk(s)
+func judgeCursor(n *pg.DeclareCursorStmt, in *scene) outcome {
+	w := newWalk(in)
 	w.node(n.Query)
 	o := w.outcome()
 	o.verdict, o.writes, o.reads = statement.Session, w.closure(), nil

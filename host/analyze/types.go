@@ -31,7 +31,7 @@ func (w *walk) typeName(t *pg.TypeName) castClass {
 // whether there are none.
 func (w *walk) rowTypes(schema, name string) bool {
 	for _, r := range w.snapshot.RelationsNamed(name) {
-		if (schema == "" && r.Schema != "information_schema" || r.Schema == schema) && r.Kind != catalog.Sequence {
+		if w.sees(schema, r.Schema) && (schema != "" || r.Schema != "information_schema") && r.Kind != catalog.Sequence {
 			w.unknownCode("names the type " + name + ", which may be the row type of " + r.String())
 			return false
 		}
@@ -42,7 +42,7 @@ func (w *walk) rowTypes(schema, name string) bool {
 func (w *walk) typesNamed(schema, name string) (any bool, class castClass) {
 	class = plainType
 	for _, t := range w.snapshot.TypesNamed(name) {
-		if schema != "" && t.Schema != schema {
+		if !w.sees(schema, t.Schema) {
 			continue
 		}
 		any = true
@@ -51,7 +51,7 @@ func (w *walk) typesNamed(schema, name string) (any bool, class castClass) {
 	return any, class
 }
 
-func (w *walk) judgeType(name string, t catalog.Type) castClass {
+func (w *walk) judgeType(name string, t *catalog.Type) castClass {
 	if t.Builtin {
 		element := name
 		if t.Element != "" && strings.HasPrefix(name, "_") {
@@ -69,6 +69,10 @@ func (w *walk) judgeType(name string, t catalog.Type) castClass {
 		return plainType
 	case t.Class == 'c', t.SideEffects, t.Input == catalog.Volatile:
 		w.unknownCode(uses)
+	case (t.Class == 'd' || t.Class == 'r' || t.Class == 'm') && t.Base != nil:
+		return w.judgeType(t.Base.Name, t.Base)
+	case t.Class == 'b' && t.Input == catalog.Immutable:
+		return textType // an extension's; what it means by a text, it alone knows
 	default:
 		w.opaque(uses)
 	}

@@ -14,6 +14,10 @@ type walk struct {
 	judgement
 
 	snapshot *catalog.Snapshot
+	// path is the session's search_path, nil where it is not known.
+	path []string
+	// entered is the stored code that was judged already.
+	entered map[*catalog.Body]struct{}
 	// scopes are the names of the common table expressions that can be seen, the innermost last.
 	scopes []map[string]struct{}
 
@@ -24,9 +28,9 @@ type walk struct {
 	into, temporary bool
 }
 
-func newWalk(s *catalog.Snapshot) *walk {
-	w := &walk{snapshot: s, writes: map[string]struct{}{}}
-	if s.UnsafeCasts {
+func newWalk(in *scene) *walk {
+	w := &walk{judgement: judgement{at: -1, account: in.account}, snapshot: in.snapshot, path: in.path, writes: map[string]struct{}{}}
+	if w.snapshot.UnsafeCasts {
 		w.unknownCode("may use a cast of the database's own by a function that is not immutable")
 	}
 	return w
@@ -40,7 +44,11 @@ func (w *walk) node(n *pg.Node) {
 }
 
 func (w *walk) message(m protoreflect.Message) {
-	switch n := m.Interface().(type) {
+	node := m.Interface()
+	if located, ok := node.(interface{ GetLocation() int32 }); ok {
+		w.at = int(located.GetLocation())
+	}
+	switch n := node.(type) {
 	case *pg.Node:
 		if set := m.WhichOneof(m.Descriptor().Oneofs().Get(0)); set != nil {
 			w.message(m.Get(set).Message())
@@ -148,8 +156,8 @@ func (w *walk) message(m protoreflect.Message) {
 		w.children(m)
 	case *pg.JsonObjectConstructor, *pg.JsonArrayConstructor, *pg.JsonArrayQueryConstructor, *pg.JsonAggConstructor,
 		*pg.JsonObjectAgg, *pg.JsonArrayAgg:
+		// As json_build_object and json_agg, which are reviewed.
 		w.since(160000, "JSON")
-		w.unstable("builds JSON by a constructor of the grammar")
 		w.children(m)
 	case *pg.JsonParseExpr, *pg.JsonScalarExpr, *pg.JsonSerializeExpr, *pg.JsonFuncExpr, *pg.JsonBehavior,
 		*pg.JsonArgument, *pg.JsonTable, *pg.JsonTableColumn, *pg.JsonTablePathSpec:

@@ -19,7 +19,7 @@ func NewBuilder(serverVersion int) *Builder {
 		byName:        map[string][]*Relation{},
 		functions:     map[string][]Function{},
 		operators:     map[string][]Operator{},
-		types:         map[string][]Type{},
+		types:         map[string][]*Type{},
 	}}
 	for name := range strings.FieldsSeq(builtinImmutable) {
 		b.builtin(name, Immutable)
@@ -81,7 +81,7 @@ const (
 
 func (b *Builder) builtin(signature string, v Volatility) {
 	name, arguments, _ := strings.Cut(strings.TrimSuffix(signature, ")"), "(")
-	f := Function{Schema: "pg_catalog", Builtin: true, Volatility: v, Arguments: arguments}
+	f := Function{Schema: "pg_catalog", Builtin: true, Volatility: v, Arguments: arguments, MaxArguments: -1}
 	f.ClockTyped = strings.HasPrefix(name, "timetz") || slices.Contains(strings.Split(arguments, ","), "timetz")
 	f.RowArgument = arguments == "anyelement" || arguments == "any" || arguments == "record" || name == "count"
 	b.snapshot.functions[name] = append(b.snapshot.functions[name], f)
@@ -92,7 +92,8 @@ func (b *Builder) operator(name string, o Operator) {
 }
 
 func (b *Builder) typ(name string, t Type) {
-	b.snapshot.types[name] = append(b.snapshot.types[name], t)
+	t.Name = name
+	b.snapshot.types[name] = append(b.snapshot.types[name], &t)
 }
 
 func split(name string) named {
@@ -105,7 +106,7 @@ func split(name string) named {
 // Relation adds a relation, which the options may change, and returns the builder.
 func (b *Builder) Relation(name string, kind Kind, options ...func(*Relation)) *Builder {
 	n := split(name)
-	r := &Relation{Schema: n.schema, Name: n.name, Kind: kind, Rows: -1, Rules: kind == View || kind == MaterializedView}
+	r := &Relation{Schema: n.schema, Name: n.name, Kind: kind, Rows: -1}
 	for _, option := range options {
 		option(r)
 	}
@@ -118,6 +119,16 @@ func (b *Builder) Inherit(parent string, children ...string) *Builder {
 	for _, child := range children {
 		inherit(b.get(parent), b.get(child))
 	}
+	return b
+}
+
+// Over makes a view or materialized view one over other relations. All must have been added.
+func (b *Builder) Over(view string, relations ...string) *Builder {
+	body := &Body{}
+	for _, name := range relations {
+		body.Relations = append(body.Relations, b.get(name))
+	}
+	b.get(view).Body = body
 	return b
 }
 
@@ -139,7 +150,7 @@ func (b *Builder) get(name string) *Relation {
 // Function adds a function that is not built in. Its schema is taken from the name.
 func (b *Builder) Function(name string, f Function) *Builder {
 	n := split(name)
-	f.Schema = n.schema
+	f.Schema, f.MaxArguments = n.schema, -1
 	b.snapshot.functions[n.name] = append(b.snapshot.functions[n.name], f)
 	return b
 }

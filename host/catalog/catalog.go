@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Defaults of [Options].
@@ -295,7 +296,10 @@ func (c *Catalog) dial(ctx context.Context, database string) (*pgx.Conn, error) 
 		config.RuntimeParams = map[string]string{}
 	}
 	config.RuntimeParams["application_name"] = applicationName
-	config.RuntimeParams["search_path"] = "pg_catalog"
+	// Not as a parameter of the startup, so that the server's own can still be asked for.
+	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		return conn.Exec(ctx, "SET search_path = pg_catalog").Close()
+	}
 	config.RuntimeParams["statement_timeout"] = fmt.Sprint(c.options.StatementTimeout.Milliseconds())
 	config.RuntimeParams["default_transaction_read_only"] = "on"
 	// No prepared statement outlives its query, so a pooler in between does no harm.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,10 +14,11 @@ const applicationName = "perihelion catalog"
 // assembly is a snapshot while it is put together.
 type assembly struct {
 	snapshot *Snapshot
-	byOID    map[uint32]*Relation
-	names    map[string]string // one string for each distinct name: most occur often
-	domains  map[uint32]bool   // domains with side effects
-	clock    []uint32          // types that are, or hold, time with time zone
+	objects
+	bodies  map[uint32]*Body  // of functions
+	names   map[string]string // one string for each distinct name: most occur often
+	domains map[uint32]bool   // domains with side effects
+	clock   []uint32          // types that are, or hold, time with time zone
 }
 
 // load reads one picture through conn, in one transaction, and leaves the connection usable.
@@ -34,9 +36,15 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 			byName:    map[string][]*Relation{},
 			functions: map[string][]Function{},
 			operators: map[string][]Operator{},
-			types:     map[string][]Type{},
+			types:     map[string][]*Type{},
 		},
-		byOID:   map[uint32]*Relation{},
+		objects: objects{
+			relations: map[uint32]*Relation{},
+			functions: map[uint32]Callee[Function]{},
+			operators: map[uint32]Callee[Operator]{},
+			types:     map[uint32]*Type{},
+		},
+		bodies:  map[uint32]*Body{},
 		names:   map[string]string{},
 		domains: map[uint32]bool{},
 	}
@@ -58,6 +66,7 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 		{"types", a.readTypes},
 		{"functions", a.readFunctions},
 		{"operators", a.readOperators},
+		{"bodies", a.readBodies},
 	} {
 		if err := step.read(ctx, tx); err != nil {
 			return nil, fmt.Errorf("read %s: %w", step.what, err)
@@ -100,7 +109,7 @@ func (a *assembly) readRelations(ctx context.Context, tx pgx.Tx) error {
 			Schema: a.intern(schema), Name: a.intern(name), Kind: Kind(kind[0]),
 			RowSecurity: rowSecurity, Rules: rules, Rows: int64(rows),
 		}
-		a.byOID[oid] = r
+		a.relations[oid] = r
 		a.snapshot.add(r)
 	})
 }
@@ -108,7 +117,7 @@ func (a *assembly) readRelations(ctx context.Context, tx pgx.Tx) error {
 func (a *assembly) readInheritance(ctx context.Context, tx pgx.Tx) error {
 	var parent, child uint32
 	return forEach(ctx, tx, queryInheritance, nil, []any{&parent, &child}, func() {
-		p, c := a.byOID[parent], a.byOID[child]
+		p, c := a.relations[parent], a.relations[child]
 		if p != nil && c != nil { // indexes inherit as well
 			inherit(p, c)
 		}
@@ -121,7 +130,7 @@ func (a *assembly) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
 		cascades                bool
 	)
 	return forEach(ctx, tx, queryForeignKeys, nil, []any{&referenced, &referencing, &cascades}, func() {
-		to, from := a.byOID[referenced], a.byOID[referencing]
+		to, from := a.relations[referenced], a.relations[referencing]
 		if to != nil && from != nil { // temporary tables may reference each other
 			refer(from, to, cascades)
 		}
@@ -131,7 +140,7 @@ func (a *assembly) readForeignKeys(ctx context.Context, tx pgx.Tx) error {
 func (a *assembly) readTriggers(ctx context.Context, tx pgx.Tx) error {
 	var oid uint32
 	return forEach(ctx, tx, queryTriggers, nil, []any{&oid}, func() {
-		if r := a.byOID[oid]; r != nil {
+		if r := a.relations[oid]; r != nil {
 			r.Triggers = true
 		}
 	})
@@ -140,7 +149,7 @@ func (a *assembly) readTriggers(ctx context.Context, tx pgx.Tx) error {
 func (a *assembly) readSideEffects(ctx context.Context, tx pgx.Tx) error {
 	var oid uint32
 	return forEach(ctx, tx, querySideEffects, nil, []any{&oid}, func() {
-		if r := a.byOID[oid]; r != nil {
+		if r := a.relations[oid]; r != nil {
 			r.SideEffects = true
 		}
 	})
@@ -149,7 +158,7 @@ func (a *assembly) readSideEffects(ctx context.Context, tx pgx.Tx) error {
 func (a *assembly) readPolicies(ctx context.Context, tx pgx.Tx) error {
 	var oid uint32
 	return forEach(ctx, tx, queryPolicies, nil, []any{&oid}, func() {
-		if r := a.byOID[oid]; r != nil {
+		if r := a.relations[oid]; r != nil {
 			r.PolicyEffects = true
 		}
 	})
@@ -161,7 +170,7 @@ func (a *assembly) readTypeFlags(ctx context.Context, tx pgx.Tx) error {
 		typ, relation uint32
 	)
 	return forEach(ctx, tx, queryTypeFlags, nil, []any{&flag, &typ, &relation}, func() {
-		r := a.byOID[relation]
+		r := a.relations[relation]
 		switch flag {
 		case "clock":
 			a.clock = append(a.clock, typ)
@@ -179,43 +188,89 @@ func (a *assembly) readTypeFlags(ctx context.Context, tx pgx.Tx) error {
 
 func (a *assembly) readTypes(ctx context.Context, tx pgx.Tx) error {
 	var (
-		oid                                 uint32
+		oid, base                           uint32
 		name, schema, class, element, input string
 		builtin                             bool
 	)
-	to := []any{&oid, &name, &schema, &builtin, &class, &element, &input}
-	return forEach(ctx, tx, queryTypes, nil, to, func() {
-		a.snapshot.types[a.intern(name)] = append(a.snapshot.types[name], Type{
-			Schema: a.intern(schema), Builtin: builtin, Class: class[0], Element: a.intern(element),
+	bases := map[uint32]uint32{}
+	to := []any{&oid, &name, &schema, &builtin, &class, &element, &input, &base}
+	err := forEach(ctx, tx, queryTypes, nil, to, func() {
+		t := &Type{
+			Schema: a.intern(schema), Name: a.intern(name), Builtin: builtin, Class: class[0], Element: a.intern(element),
 			Input: Volatility(input[0]), SideEffects: a.domains[oid],
-		})
+		}
+		a.types[oid] = t
+		a.snapshot.types[t.Name] = append(a.snapshot.types[t.Name], t)
+		if base != 0 {
+			bases[oid] = base
+		}
 	})
+	for oid, base := range bases {
+		a.types[oid].Base = a.types[base]
+	}
+	return err
 }
 
 func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 	var (
+		oid                                 uint32
 		name, schema, volatility, arguments string
-		builtin, row, clock                 bool
+		builtin, row, clock, body           bool
+		least, most                         int
 	)
-	to := []any{&name, &schema, &builtin, &volatility, &row, &clock, &arguments}
+	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body}
 	return forEach(ctx, tx, queryFunctions, []any{a.clock}, to, func() {
-		a.snapshot.functions[a.intern(name)] = append(a.snapshot.functions[name], Function{
+		f := Callee[Function]{Name: a.intern(name), Is: Function{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), RowArgument: row,
-			ClockTyped: clock, Arguments: a.intern(arguments),
-		})
+			ClockTyped: clock, Arguments: a.intern(arguments), MinArguments: least, MaxArguments: most,
+		}}
+		if body {
+			f.Is.Body = &Body{}
+			a.bodies[oid] = f.Is.Body
+		}
+		a.functions[oid] = f
+		if alike := a.snapshot.functions[f.Name]; !slices.Contains(alike, f.Is) {
+			a.snapshot.functions[f.Name] = append(alike, f.Is)
+		}
 	})
 }
 
 func (a *assembly) readOperators(ctx context.Context, tx pgx.Tx) error {
 	var (
+		oid                                uint32
 		name, schema, volatility, operands string
 		builtin                            bool
 	)
-	to := []any{&name, &schema, &builtin, &volatility, &operands}
+	to := []any{&oid, &name, &schema, &builtin, &volatility, &operands}
 	return forEach(ctx, tx, queryOperators, nil, to, func() {
-		a.snapshot.operators[a.intern(name)] = append(a.snapshot.operators[name], Operator{
+		o := Callee[Operator]{Name: a.intern(name), Is: Operator{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), Operands: a.intern(operands),
-		})
+		}}
+		a.operators[oid] = o
+		if alike := a.snapshot.operators[o.Name]; !slices.Contains(alike, o.Is) {
+			a.snapshot.operators[o.Name] = append(alike, o.Is)
+		}
+	})
+}
+
+// readBodies comes last: the code names everything else.
+func (a *assembly) readBodies(ctx context.Context, tx pgx.Tx) error {
+	var (
+		oid  uint32
+		view bool
+		tree string
+	)
+	return forEach(ctx, tx, queryBodies, nil, []any{&oid, &view, &tree}, func() {
+		if !view {
+			if b := a.bodies[oid]; b != nil {
+				b.fill(tree, 0, &a.objects)
+			}
+			return
+		}
+		if r := a.relations[oid]; r != nil {
+			r.Body = &Body{}
+			r.Body.fill(tree, oid, &a.objects)
+		}
 	})
 }
 

@@ -100,11 +100,11 @@ func TestAPictureHoldsWhatTheCatalogsSay(t *testing.T) {
 	for name, want := range map[string]string{
 		"shop.customers": "r", "public.events": "p", "public.scratch": "r", "public.secret": "r row_security",
 		"public.secret_by_setting": "r row_security", "public.secret_by_function": "r row_security policy",
-		"public.secret_by_chance": "r row_security policy", "public.big": "v rules", "public.totals": "m rules", "public.ticket": "S", "public.opening": "r clock",
+		"public.secret_by_chance": "r row_security policy", "public.big": "v", "public.totals": "m", "public.ticket": "S", "public.opening": "r clock",
 		"public.spanned": "r clock", "public.triggered": "r triggers", "public.ruled": "r rules",
 		"public.noisy_default": "r effects", "public.steady_default": "r effects", "public.noisy_check": "r effects", "public.calm_check": "r",
 		"public.calm_index": "r", "public.noisy_domain": "r effects", "public.noisy_operator": "r effects",
-		"pg_catalog.pg_class": "r", "information_schema.tables": "v rules",
+		"pg_catalog.pg_class": "r", "information_schema.tables": "v",
 	} {
 		schema, relation, _ := strings.Cut(name, ".")
 		r := s.Relation(schema, relation)
@@ -189,8 +189,15 @@ func TestAPictureHoldsWhatTheCatalogsSay(t *testing.T) {
 		"_int4": {Schema: "pg_catalog", Builtin: true, Class: 'b', Element: "int4", Input: Stable},
 		"uuid":  {Schema: "pg_catalog", Builtin: true, Class: 'b', Input: Immutable},
 	} {
-		if got := s.TypesNamed(name); !slices.Equal(got, []Type{want}) {
-			t.Errorf("type %s: got %+v, want %+v", name, got, want)
+		want.Name = name
+		got := s.TypesNamed(name)
+		if len(got) != 1 {
+			t.Errorf("type %s: got %d", name, len(got))
+			continue
+		}
+		is := *got[0]
+		if is.Base = nil; is != want {
+			t.Errorf("type %s: got %+v, want %+v", name, is, want)
 		}
 	}
 	if s.TypesNamed("customers") != nil {

@@ -13,7 +13,8 @@ SELECT current_setting('server_version_num')::int,
 
 	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out.
 	queryRelations = `
-SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity, c.relhasrules,
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity,
+       c.relhasrules AND (c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1')),
        c.reltuples::float8
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
@@ -87,9 +88,8 @@ impure_object(classid, objid) AS MATERIALIZED (
 	// worst of the functions that it is made of counts ('i' < 's' < 'v'). A default that is more than a constant makes
 	// its function volatile. "any", anyelement, record and the like take a row.
 	queryFunctions = `
-SELECT DISTINCT p.proname::text, n.nspname::text, f.builtin,
-  CASE WHEN NOT f.builtin AND p.pronargdefaults > 0
-            AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0 THEN 'v'
+SELECT p.oid, p.proname::text, n.nspname::text, f.builtin,
+  CASE WHEN f.code_in_defaults THEN 'v'
        WHEN p.prokind = 'a' AND NOT f.builtin
        THEN (SELECT max(q.provolatile::text) FROM pg_aggregate a JOIN pg_proc q ON q.oid IN (a.aggtransfn, a.aggfinalfn,
                a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
@@ -104,13 +104,16 @@ SELECT DISTINCT p.proname::text, n.nspname::text, f.builtin,
   CASE WHEN f.builtin AND p.provolatile <> 'i'
        THEN (SELECT coalesce(string_agg(t.typname::text, ',' ORDER BY u.i), '')
              FROM unnest(p.proargtypes) WITH ORDINALITY u(t, i) JOIN pg_type t ON t.oid = u.t)
-       ELSE '' END
+       ELSE '' END,
+  p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
+  p.prosqlbody IS NOT NULL AND NOT f.builtin AND NOT f.code_in_defaults
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
-  LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin) f
+  LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin, p.oid >= 16384 AND p.pronargdefaults > 0
+             AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0 AS code_in_defaults) f
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
 	queryOperators = `
-SELECT DISTINCT o.oprname::text, n.nspname::text, f.builtin, coalesce(p.provolatile::text, 'v'),
+SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, coalesce(p.provolatile::text, 'v'),
   CASE WHEN f.builtin AND p.provolatile <> 'i'
        THEN concat_ws(',', l.typname::text, r.typname::text) ELSE '' END
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace LEFT JOIN pg_proc p ON p.oid = o.oprcode
@@ -123,26 +126,45 @@ WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 	// what is not built in, of which there are two for each table.
 	queryTypes = `
 SELECT t.oid, t.typname::text, n.nspname::text, t.oid < 16384 AND n.nspname = 'pg_catalog', t.typtype::text,
-  CASE WHEN t.typcategory = 'A' THEN coalesce(e.typname::text, '') ELSE '' END, coalesce(p.provolatile::text, 'v')
+  CASE WHEN t.typcategory = 'A' THEN coalesce(e.typname::text, '') ELSE '' END, coalesce(p.provolatile::text, 'v'),
+  coalesce(nullif(t.typbasetype, 0), r.rngsubtype, 0)
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem
   LEFT JOIN pg_proc p ON p.oid = t.typinput
+  LEFT JOIN pg_range r ON t.oid IN (r.rngtypid, r.rngmultitypid)
 WHERE (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
   AND (t.typcategory <> 'A' OR t.oid < 16384)
   AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast')`
 
-	// querySettings: what ALTER ROLE and ALTER DATABASE … SET give a new session, with what tells one row's versions apart
-	// and the default_transaction_isolation in it; before them the server's own, where this session's role hides it not.
-	// What counts more comes later: every role and database, the database, the role, the role in the database.
+	// queryBodies: the code of views and materialized views, and of SQL functions that keep it as such, as node trees. What
+	// PostgreSQL brought is left out: a statement that reads its views is never cached, and its functions are known.
+	queryBodies = `
+SELECT w.ev_class, true, w.ev_action::text
+FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class
+WHERE w.ev_type = '1' AND c.relkind IN ('v', 'm') AND c.oid >= 16384
+UNION ALL
+SELECT oid, false, prosqlbody::text FROM pg_proc WHERE prosqlbody IS NOT NULL AND oid >= 16384`
+
+	// querySettings: what ALTER ROLE and ALTER DATABASE … SET give a new session, with what tells one row's versions apart,
+	// and of some settings the value in it; before them the server's own, where this session's role hides it not. What
+	// counts more comes later: every role and database, the database, the role, the role in the database.
 	querySettings = `
 SELECT s.setdatabase, s.setrole, s.xmin::text, s.setconfig::text,
-  coalesce((SELECT split_part(c, '=', 2) FROM unnest(s.setconfig) c WHERE starts_with(c, 'default_transaction_isolation=')), ''),
+  (SELECT substr(c, strpos(c, '=') + 1) FROM unnest(s.setconfig) c WHERE starts_with(c, 'default_transaction_isolation=')),
+  (SELECT substr(c, strpos(c, '=') + 1) FROM unnest(s.setconfig) c WHERE starts_with(c, 'search_path=')),
+  EXISTS (SELECT FROM unnest(s.setconfig) c WHERE starts_with(c, 'role=') OR starts_with(c, 'session_authorization=')),
   1 + (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int AS weight
 FROM pg_db_role_setting s
 WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = $1))
   AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = $2))
 UNION ALL
-SELECT 0, 0, '', '', reset_val, 0 FROM pg_settings
-WHERE name = 'default_transaction_isolation'
-  AND source IN ('default', 'environment variable', 'configuration file', 'command line')
+SELECT 0, 0, coalesce(md5(string_agg(name || '=' || reset_val, ',' ORDER BY name) FILTER (WHERE source = 'configuration file')), ''), '',
+  max(reset_val) FILTER (WHERE name = 'default_transaction_isolation'
+    AND source IN ('default', 'environment variable', 'configuration file', 'command line')),
+  max(reset_val) FILTER (WHERE name = 'search_path' AND NOT EXISTS (
+    SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND starts_with(c, 'search_path='))),
+  false, 0
+FROM pg_settings
 ORDER BY weight`
 )

@@ -38,6 +38,12 @@ type InitialSettings struct {
 	// Isolation is default_transaction_isolation in lower case, from them or from the server's configuration; empty
 	// where the home's own role has one of its own, which hides the server's.
 	Isolation string
+	// SearchPath is search_path, from them or from the server's configuration, and PathKnown whether it is certain: the
+	// home's own role may have one of its own, which hides the server's.
+	SearchPath string
+	PathKnown  bool
+	// Role is set where they set a role, so that a new session's current_user is not who logged in.
+	Role bool
 }
 
 // InitialSettings reads the settings anew with each call. It says what a session that begins now gets: whoever needs to
@@ -124,19 +130,23 @@ func initialSettings(ctx context.Context, conn *pgx.Conn, database, user string)
 	}
 	hash := sha256.New()
 	var (
-		inDatabase, ofRole           uint32
-		version, settings, isolation string
-		s                            InitialSettings
+		inDatabase, ofRole uint32
+		version, settings  string
+		isolation, path    *string
+		role               bool
+		s                  InitialSettings
 	)
-	// From the widest to the narrowest: the last that says something of the isolation counts.
-	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings, &isolation, nil}, func() error {
-		if version != "" {
-			// A hash does not fail. The lengths keep neighbours apart.
-			_, _ = fmt.Fprintf(hash, "%d %d %s %d %s\n", inDatabase, ofRole, version, len(settings), settings)
+	// From the widest to the narrowest: the last that says something counts.
+	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings, &isolation, &path, &role, nil}, func() error {
+		// A hash does not fail. The lengths keep neighbours apart.
+		_, _ = fmt.Fprintf(hash, "%d %d %s %d %s\n", inDatabase, ofRole, version, len(settings), settings)
+		if isolation != nil {
+			s.Isolation = strings.ToLower(*isolation)
 		}
-		if isolation != "" {
-			s.Isolation = strings.ToLower(isolation)
+		if path != nil {
+			s.SearchPath, s.PathKnown = *path, true
 		}
+		s.Role = s.Role || role
 		return nil
 	})
 	if err != nil {

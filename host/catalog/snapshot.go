@@ -45,7 +45,7 @@ type Relation struct {
 	Temporary bool
 	// RowSecurity is set where row security is enabled, whoever it applies to.
 	RowSecurity bool
-	// Rules is set where a rewrite rule may exist. Each view has one.
+	// Rules is set where a rewrite rule may exist besides the one that a view is made of.
 	Rules bool
 	// Triggers is set where a user-defined trigger exists, enabled or not.
 	Triggers bool
@@ -59,6 +59,8 @@ type Relation struct {
 	PolicyEffects bool
 	// Rows is the planner's estimate of the number of rows, -1 where it is not known.
 	Rows int64
+	// Body is the query of a view or materialized view, nil for any other relation and where it is not known.
+	Body *Body
 
 	parents, children []*Relation
 	// referencing are the tables with a foreign key to this one; cascading those of them that a change here changes too.
@@ -113,6 +115,15 @@ type Function struct {
 	ClockTyped bool
 	// Arguments are the types of the arguments, "text,timestamptz". Only for built-in functions that are not immutable.
 	Arguments string
+	// MinArguments and MaxArguments bound how many arguments a call of it has; MaxArguments is -1 where any number may be.
+	MinArguments, MaxArguments int
+	// Body is the code of an SQL function that keeps it as a node tree (BEGIN ATOMIC, RETURN), else nil.
+	Body *Body
+}
+
+// Takes reports whether a call with n arguments may be one of the function.
+func (f *Function) Takes(n int) bool {
+	return n >= f.MinArguments && (f.MaxArguments < 0 || n <= f.MaxArguments)
 }
 
 // Operator is one candidate for an operator's name. Candidates that are alike in every field are kept once.
@@ -127,8 +138,8 @@ type Operator struct {
 // Type is one candidate for a type's name. The row types of relations are not kept: a relation of the name stands for
 // them.
 type Type struct {
-	Schema  string
-	Builtin bool
+	Schema, Name string
+	Builtin      bool
 	// Class is pg_type.typtype: b base, c composite, d domain, e enum, m multirange, p pseudo, r range.
 	Class byte
 	// Element is the name of the type's element type where the type is an array by another name (_int4), else empty.
@@ -137,6 +148,8 @@ type Type struct {
 	Input Volatility
 	// SideEffects is set for a domain whose checks or default call a function that is neither built in nor immutable.
 	SideEffects bool
+	// Base is the type that a domain is over, or that a range is of; nil for any other type and where it is not kept.
+	Base *Type
 }
 
 // named identifies a relation of a snapshot.
@@ -161,7 +174,7 @@ type Snapshot struct {
 	byName    map[string][]*Relation
 	functions map[string][]Function
 	operators map[string][]Operator
-	types     map[string][]Type
+	types     map[string][]*Type
 }
 
 // Relation returns the relation of the schema and name, or nil.
@@ -177,7 +190,7 @@ func (s *Snapshot) FunctionsNamed(name string) []Function { return s.functions[n
 func (s *Snapshot) OperatorsNamed(name string) []Operator { return s.operators[name] }
 
 // TypesNamed returns the types of the name in every schema, except relations' row types.
-func (s *Snapshot) TypesNamed(name string) []Type { return s.types[name] }
+func (s *Snapshot) TypesNamed(name string) []*Type { return s.types[name] }
 
 // Relations yields every relation, in no particular order.
 func (s *Snapshot) Relations() iter.Seq[*Relation] {

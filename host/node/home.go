@@ -124,13 +124,13 @@ func (h *home) close() error {
 func (h *home) policiesSwapped(uint64) { h.log.Append("", nil) }
 
 // Describe implements [session.Analysis]. While the home's own connection is known to fail, no statement waits for it.
-func (h *home) Describe(ctx context.Context, database, sql string) *statement.Descriptor {
+func (h *home) Describe(ctx context.Context, database, path, sql string) *statement.Descriptor {
 	if h.catalogError.Load() != nil && h.catalog.Peek(database) == nil {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, brokenWait)
 		defer stop()
 	}
-	return h.analyzer.Describe(ctx, database, sql)
+	return h.analyzer.Describe(ctx, database, path, sql)
 }
 
 // Generation implements [session.Analysis].
@@ -220,7 +220,7 @@ func (h *home) home() *api.Home {
 
 func (h *home) explain(ctx context.Context, r api.ExplainRequest) (api.Explanation, error) {
 	who := session.Identity{Tenant: "default", Database: r.Database, User: r.User}
-	d := h.analyzer.Describe(ctx, r.Database, r.SQL)
+	d := h.analyzer.Describe(ctx, r.Database, "", r.SQL)
 	if d.Verdict == statement.Read && d.Many {
 		d = &statement.Descriptor{Fingerprint: d.Fingerprint, Verdict: statement.Opaque, Reason: "holds several statements", Relations: d.Relations}
 	}

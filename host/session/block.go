@@ -73,7 +73,7 @@ func (s *Session) keepPromise(ctx context.Context) bool {
 	}
 	var d *statement.Descriptor
 	if s.Analysis != nil {
-		d = s.Analysis.Describe(ctx, s.who.Database, string(s.promise.text))
+		d = s.Analysis.Describe(ctx, s.who.Database, "", string(s.promise.text))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -150,6 +150,7 @@ func (s *Session) pushLocked(e expected) {
 	}
 	s.mu.queue.push(e)
 	if s.home != nil {
+		s.mu.unsettled = s.mu.unsettled || e.unsettles()
 		s.home.sentLocked(e)
 	}
 }
@@ -274,13 +275,23 @@ func (s *Session) judge(ctx context.Context, f *fill, text string, reads bool) {
 		f.d = unknown
 		return
 	}
-	f.d = s.Analysis.Describe(ctx, s.who.Database, text)
+	f.d = s.Analysis.Describe(ctx, s.who.Database, s.searchPath(), text)
 	if f.d.Executes != "" {
 		f.d = s.resolve(ctx, f.d)
 	}
 	if f.d.Verdict == statement.Read && !f.d.Many {
 		f.decision = s.Analysis.Decide(ctx, s.who, f.d)
 	}
+}
+
+// searchPath returns the search_path that a message sent now will be read with, "" where that is not certain.
+func (s *Session) searchPath() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.unsettled || s.confused.Load() {
+		return ""
+	}
+	return s.mu.state.path
 }
 
 // resolve returns what an EXECUTE does, where the statement that it executes is known: what that one changes. Its result
@@ -297,7 +308,7 @@ func (s *Session) resolve(ctx context.Context, d *statement.Descriptor) *stateme
 	if !ok {
 		return d
 	}
-	of := s.Analysis.Describe(ctx, s.who.Database, text)
+	of := s.Analysis.Describe(ctx, s.who.Database, s.searchPath(), text)
 	if of.Many || of.Executes != "" {
 		return d
 	}

@@ -99,6 +99,9 @@ func (h *home) disarmLocked() {
 	}
 }
 
+// nothing describes a statement of which nothing was executed.
+var nothing = &statement.Descriptor{Reason: "was refused"}
+
 // undecided reports whether something that was sent may become visible whose outcome has not been read. The caller
 // holds Session.mu.
 func (h *home) undecided(q *queue) bool {
@@ -246,6 +249,10 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 		d := result.d
 		if d == nil {
 			d = unknown
+		}
+		if result.refused {
+			h.tx.Failed(nothing)
+			continue
 		}
 		h.txSchema = h.txSchema || changesSchema(d)
 		if !d.Writes.Empty() && h.generation == 0 {
@@ -407,6 +414,8 @@ func (h *home) follow(status byte) statement.SessionFact {
 		s.mu.state.token, s.mu.state.private = token, private
 		s.mu.state.update()
 	}
+	s.mu.state.path = h.settings.path(s.mu.state.reported["search_path"])
+	s.mu.unsettled = s.mu.unsettled && s.mu.queue.len() > 1 // this cycle's own end is still in it
 	s.mu.readable = h.readable(status)
 	s.mu.committed = status == wire.Idle && h.settings.readCommitted()
 	now := h.names

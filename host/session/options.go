@@ -30,8 +30,9 @@ type Decision struct {
 
 // Analysis is what a home knows of statements. Its methods are called on the miss path, by many sessions at once.
 type Analysis interface {
-	// Describe returns the descriptor of a text; never nil.
-	Describe(ctx context.Context, database, sql string) *statement.Descriptor
+	// Describe returns the descriptor of a text; never nil. path is the session's search_path as [statement.SearchPath]
+	// spells it, "" where it is not certain.
+	Describe(ctx context.Context, database, path, sql string) *statement.Descriptor
 	// Generation returns the generation that Describe would use now; it changes with the catalog.
 	Generation(database string) uint64
 	// Decide returns whether and for how long a result of the statement is kept.

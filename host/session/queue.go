@@ -56,6 +56,23 @@ func (e *expected) names() bool {
 	return !e.injected && (e.kind == wire.Parse || e.kind == wire.Close && e.ofStatement)
 }
 
+// unsettles reports whether a setting may be another once the message was answered.
+func (e *expected) unsettles() bool {
+	switch e.kind {
+	case wire.Query, wire.Execute:
+	case wire.FunctionCall:
+		return true
+	default:
+		return false
+	}
+	d := e.d
+	if d == nil {
+		return !e.begins
+	}
+	return len(d.Settings) > 0 || d.Untracked || d.Discard || d.Executes != "" || d.Many && d.Parts == nil ||
+		d.Control != statement.ControlNone && d.Control != statement.ControlBegin && d.Control != statement.ControlSavepoint
+}
+
 // queue is the expected replies in their order. Guarded by Session.mu.
 type queue struct {
 	items []expected

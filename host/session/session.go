@@ -63,7 +63,9 @@ type Session struct {
 	mu struct {
 		sync.Mutex
 		queue queue
-		state state
+		// unsettled is set while a message is under way after which a setting may be another. A home's only.
+		unsettled bool
+		state     state
 		// status is the transaction status of the last ReadyForQuery; 0 before the first.
 		status byte
 		// skipping is set between an error in the extended protocol and the Sync that ends it.

@@ -34,7 +34,7 @@ type analysis struct {
 	initial    InitialSettings
 }
 
-func (a *analysis) Describe(_ context.Context, _, sql string) *statement.Descriptor {
+func (a *analysis) Describe(_ context.Context, _, _, sql string) *statement.Descriptor {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if d := a.texts[sql]; d != nil {

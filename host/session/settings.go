@@ -18,6 +18,8 @@ const (
 	maxLevels, maxPriors = 1024, 1024
 	// maxSettingName bounds a setting's name, and maxSettingValue a value that is kept as it is, in bytes.
 	maxSettingName, maxSettingValue = 128, 64
+	// maxSearchPath bounds a search_path that is kept as it is, in bytes.
+	maxSearchPath = 1024
 )
 
 // InitialSettings are what Postgres gives a new session of a role and database.
@@ -26,6 +28,11 @@ type InitialSettings struct {
 	Digest string
 	// Isolation is the default_transaction_isolation among them, empty where it is not certain.
 	Isolation string
+	// SearchPath is the search_path among them, and PathKnown whether it is certain.
+	SearchPath string
+	PathKnown  bool
+	// Role is set where they may hold a role: the session's current_user is not certain.
+	Role bool
 }
 
 // settings follow what a session's statements change, as Postgres has confirmed it: a model of PostgreSQL's stack of
@@ -38,6 +45,12 @@ type settings struct {
 	base string
 	// isolation is the default_transaction_isolation that the session started with, empty where it is not certain.
 	isolation string
+	// startPath is the search_path that the session started with, user its current_user then; nil, and empty, where they
+	// are not certain.
+	startPath *string
+	user      string
+	// resolved is the last path that was asked for, and of what it was made.
+	resolved struct{ value, user, path string }
 	// values are the settings that are not as at the session's start, by name.
 	values map[string]string
 	// levels are the transaction under way and the savepoints in it, the innermost last; none: no statement has
@@ -96,7 +109,53 @@ func newSettings(who Identity, start *wire.Startup, initial InitialSettings) *se
 		writePart(h, p.Name)
 		writePart(h, p.Value)
 	}
-	return &settings{base: string(h.Sum(nil)), isolation: startIsolation(start, initial.Isolation), values: map[string]string{}}
+	s := &settings{base: string(h.Sum(nil)), isolation: startIsolation(start, initial.Isolation), values: map[string]string{}}
+	if role, ok := startSetting(start, "role", ""); ok && role == "" && !initial.Role {
+		s.user = who.User
+	}
+	if path, ok := startSetting(start, searchPath, initial.SearchPath); ok && (initial.PathKnown || path != initial.SearchPath) {
+		s.startPath = &path
+	}
+	return s
+}
+
+const searchPath = "search_path"
+
+// path returns the search_path that holds now, as statement.SearchPath spells it; "" where it is not certain. reported is
+// what Postgres says of it, from version 18 on, else empty.
+func (s *settings) path(reported string) string {
+	if s.private() {
+		return ""
+	}
+	value, set := s.values[searchPath]
+	switch {
+	case reported != "":
+		value = reported
+	case set:
+	case s.startPath != nil:
+		value = *s.startPath
+	default:
+		return ""
+	}
+	user := s.currentUser()
+	if r := &s.resolved; r.path == "" || r.value != value || r.user != user {
+		r.value, r.user, r.path = value, user, statement.SearchPath(value, user)
+	}
+	return s.resolved.path
+}
+
+// currentUser returns the session's current_user, empty where it is not certain.
+func (s *settings) currentUser() string {
+	if role, ok := s.values["role"]; ok && role != "none" {
+		return role
+	}
+	if user, ok := s.values["session_authorization"]; ok {
+		return user
+	}
+	if _, ok := s.values["role"]; ok && s.user == "" {
+		return ""
+	}
+	return s.user
 }
 
 // unknownStart notes that it is not known what the session started with: not even DISCARD ALL makes it known.
@@ -443,7 +502,7 @@ func (s *settings) apply(c statement.Setting) {
 	}
 	v := value{}
 	if !c.Reset {
-		v = value{text: short(c.Value), set: true}
+		v = value{text: short(c.Name, c.Value), set: true}
 	}
 	s.change(c.Name, v, c.Local)
 }
@@ -489,9 +548,9 @@ func (s *settings) put(name string, v value) {
 	}
 }
 
-// short returns what stands for a value: no more is asked of it than whether it equals another.
-func short(text string) string {
-	if len(text) <= maxSettingValue {
+// short returns what stands for a value: of most no more is asked than whether it equals another.
+func short(name, text string) string {
+	if len(text) <= maxSettingValue || name == searchPath && len(text) <= maxSearchPath {
 		return strings.Clone(text)
 	}
 	sum := sha256.Sum256([]byte(text))
@@ -499,38 +558,45 @@ func short(text string) string {
 }
 
 // startIsolation returns the default_transaction_isolation of a session that starts with these parameters, or "" where
-// it is not certain. What the client asks for comes before what role, database and server have.
+// it is not certain.
 func startIsolation(start *wire.Startup, initial string) string {
-	isolation := initial
-	for _, p := range start.Parameters {
-		if p.Name == "options" {
-			isolation = optionsIsolation(p.Value, isolation)
-		}
-	}
-	for _, p := range start.Parameters { // which Postgres reads after the options
-		if foldASCII(p.Name) == defaultIsolation {
-			isolation = foldASCII(p.Value)
-		}
-	}
-	return isolation
+	isolation, _ := startSetting(start, defaultIsolation, initial)
+	return foldASCII(isolation)
 }
 
 const defaultIsolation = "default_transaction_isolation"
 
-// optionsIsolation reads the command line options of a startup message. Only -c and -- are understood; where the name
-// stands among others, the value is not certain.
-func optionsIsolation(options, initial string) string {
-	if !strings.Contains(foldOption(strings.ReplaceAll(options, `\`, "")), defaultIsolation) {
-		return initial
+// startSetting returns the value of a setting in a session that starts with these parameters; ok is not set, and the
+// value empty, where it is not certain. What the client asks for comes before what role, database and server have.
+func startSetting(start *wire.Startup, name, initial string) (value string, ok bool) {
+	value, ok = initial, true
+	for _, p := range start.Parameters {
+		if p.Name == "options" && ok {
+			value, ok = optionsSetting(p.Value, name, value)
+		}
 	}
-	isolation := initial
+	for _, p := range start.Parameters { // which Postgres reads after the options
+		if foldASCII(p.Name) == name {
+			value, ok = p.Value, true
+		}
+	}
+	return value, ok
+}
+
+// optionsSetting reads the command line options of a startup message. Only -c and -- are understood; where the name
+// stands among others, the value is not certain.
+func optionsSetting(options, of, initial string) (value string, ok bool) {
+	if !strings.Contains(foldOption(strings.ReplaceAll(options, `\`, "")), of) {
+		return initial, true
+	}
+	value = initial
 	arguments := splitOptions(options)
 	for i := 0; i < len(arguments); i++ {
 		assignment, long := strings.CutPrefix(arguments[i], "--")
 		if !long {
 			var ok bool
 			if assignment, ok = strings.CutPrefix(arguments[i], "-c"); !ok {
-				return ""
+				return "", false
 			}
 			if i++; assignment != "" {
 				i--
@@ -538,15 +604,15 @@ func optionsIsolation(options, initial string) string {
 				assignment = arguments[i]
 			}
 		}
-		name, value, ok := strings.Cut(assignment, "=")
+		name, to, ok := strings.Cut(assignment, "=")
 		if !ok {
-			return ""
+			return "", false
 		}
-		if foldOption(name) == defaultIsolation {
-			isolation = foldASCII(value)
+		if foldOption(name) == of {
+			value = to
 		}
 	}
-	return isolation
+	return value, true
 }
 
 // splitOptions splits at white space that no backslash stands before, as Postgres does.

@@ -90,12 +90,12 @@ func (l *live) cycle(pipeline bool, all []string) {
 	} else {
 		tags, failed = l.simple(strings.Join(all, "; "))
 	}
-	whole := l.analyze.Describe(l.t.Context(), "db", strings.Join(all, "; "))
+	whole := l.analyze.Describe(l.t.Context(), "db", "", strings.Join(all, "; "))
 	for i, tag := range tags {
 		d := whole
 		switch {
 		case pipeline:
-			d = l.analyze.Describe(l.t.Context(), "db", all[i])
+			d = l.analyze.Describe(l.t.Context(), "db", "", all[i])
 		case whole.Many:
 			d = whole.Parts[i]
 		}
@@ -247,7 +247,7 @@ func TestSettingsAgainstPostgreSQL(t *testing.T) {
 				if v := m.get(name); v.set {
 					want = v
 				}
-				if got := short(now[name]); got != short(want.text) && got != want.text {
+				if got := short("", now[name]); got != short("", want.text) && got != want.text {
 					t.Fatalf("%s is %q, and %q is followed:\n%s", name, got, want.text, story())
 				}
 			}

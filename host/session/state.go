@@ -17,6 +17,8 @@ type state struct {
 	private bool
 	// reported are the parameters that the upstream reports, as both nodes of a session see them.
 	reported map[string]string
+	// path is the search_path as statement.SearchPath spells it, "" where it is not known. A home's only.
+	path string
 	// serial changes with the state. A result is kept under a key only if the serial is still the key's.
 	serial uint64
 	prefix [prefixSize]byte

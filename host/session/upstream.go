@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
@@ -45,6 +46,8 @@ type result struct {
 	more []string
 	// failed is set where an error ended it.
 	failed bool
+	// refused is set where the error came before anything was executed.
+	refused bool
 	// describe is set for the Describe of a statement, which executes nothing.
 	describe bool
 }
@@ -500,7 +503,7 @@ func (s *Session) failedLocked(head *expected, m []byte) (swallow bool) {
 		if s.reply.inQuery {
 			s.reply.results[len(s.reply.results)-1].failed = true
 		} else if head.d != nil {
-			s.reply.results = append(s.reply.results, result{d: head.d, failed: true})
+			s.reply.results = append(s.reply.results, result{d: head.d, failed: true, refused: !head.d.Many && refused(m)})
 		}
 		return swallow
 	case wire.Execute:
@@ -548,19 +551,31 @@ func (s *Session) skipLocked() {
 }
 
 // errorCode returns the SQLSTATE of an ErrorResponse, or nothing.
-func errorCode(m []byte) string {
+func errorCode(m []byte) string { return errorField(m, 'C') }
+
+// errorField returns a field of an ErrorResponse (PostgreSQL 18, section 54.8), or nothing.
+func errorField(m []byte, of byte) string {
 	for body := m[wire.HeaderSize:]; len(body) > 1; {
 		field := body[0]
 		value, rest, ok := wire.CutString(body[1:])
 		if !ok {
 			return ""
 		}
-		if field == 'C' {
+		if field == of {
 			return string(value)
 		}
 		body = rest
 	}
 	return ""
+}
+
+// refused reports whether an ErrorResponse says that the analysis of a statement of its own found a mistake in it (class
+// 42, but for missing privileges), so that nothing of it was executed: it points into the text, and no function was
+// running.
+func refused(m []byte) bool {
+	code := errorCode(m)
+	return strings.HasPrefix(code, "42") && code != "42501" &&
+		errorField(m, 'P') != "" && errorField(m, 'p') == "" && errorField(m, 'q') == "" && errorField(m, 'W') == ""
 }
 
 // ready takes in a ReadyForQuery: what became visible is published, results are kept, and the queue moves on. It
