@@ -49,6 +49,7 @@ func shop() *catalog.Snapshot {
 		Relation("domains", catalog.Table).
 		Relation("big_orders", catalog.View).
 		Relation("totals", catalog.MaterializedView).
+		DateColumns("at").
 		Over("big_orders", "orders").Over("totals", "orders").
 		Relation("ticket", catalog.Sequence).
 		Relation("secret", catalog.Table, func(r *catalog.Relation) { r.RowSecurity = true }).

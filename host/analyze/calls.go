@@ -52,6 +52,10 @@ func (w *walk) call(f *pg.FuncCall) {
 		count += len(f.AggOrder)
 	}
 	candidates := w.functionsNamed(schema, name, count)
+	if name == "unnest" && count > 1 {
+		// In FROM, unnest(a, b) means ROWS FROM (unnest(a), unnest(b)).
+		candidates = append(candidates, w.functionsNamed(schema, name, 1)...)
+	}
 	for _, c := range candidates {
 		w.function(c.Schema + "." + name)
 	}

@@ -9,11 +9,36 @@ type statementCase struct{ name, sql, want string }
 func allCases() map[string][]statementCase {
 	return map[string][]statementCase{
 		"a read":                    readCases(),
+		"a cast to a date":          dateCases(),
 		"a common table expression": expressionCases(),
 		"not quite a read":          noReadCases(),
 		"a write":                   writeCases(),
 		"a change of the schema":    schemaCases(),
 		"any other statement":       otherCases(),
+	}
+}
+
+// dateCases cast to a date what a name, or an expression, says to be one or not.
+func dateCases() []statementCase {
+	const at = "read public.orders"
+	return []statementCase{
+		{"a column that is a time wherever it occurs", "SELECT at::date FROM orders", at},
+		{"of an alias", "SELECT o.at::date, max(o.at)::date, coalesce(o.at, $1)::date FROM orders o", at},
+		{"by its own name", "SELECT at::date AS at FROM orders GROUP BY at::date", at},
+		{"through a query in FROM", "SELECT at::date FROM (SELECT at FROM orders) s", at},
+		{"cast on the way", "SELECT at::date FROM (SELECT at::date FROM orders) s", at},
+		{"a name that a text is given", "SELECT at::date FROM (SELECT note AS at FROM orders) s", "unstable public.orders"},
+		{"a name that a text takes from its column", "SELECT at::date FROM (SELECT at::text FROM orders) s", "unstable public.orders"},
+		{"a name in a list of columns", "SELECT at::date FROM (SELECT note FROM orders) s (at)", "unstable public.orders"},
+		{"a name of a query's column", "WITH s (at) AS (SELECT note FROM orders) SELECT at::date FROM s", "unstable public.orders"},
+		{"an alias of a table", "SELECT at::date FROM orders at", "unstable public.orders"},
+		{"a function's columns", "SELECT at::date FROM jsonb_each('{}') s, orders", "unstable public.orders"},
+		{"a function's row", "SELECT at::date FROM (SELECT (jsonb_each(data)).* FROM orders) s", "unstable public.orders"},
+		{"rows of constants", "SELECT at::date FROM orders, (VALUES (1)) v", "unstable public.orders"},
+		{"another column", "SELECT note::date FROM orders", "unstable public.orders"},
+		{"one of several", "SELECT coalesce(at, note)::date FROM orders", "unstable public.orders"},
+		{"a CASE of times", "SELECT (CASE WHEN id = 1 THEN at ELSE at + interval '1 day' END)::date FROM orders", at},
+		{"a CASE with a text", "SELECT (CASE WHEN id = 1 THEN at ELSE note END)::date FROM orders", "unstable public.orders"},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/perihelion-proxy/perihelion/host/catalog"
 )
@@ -97,6 +98,8 @@ func (w *walk) momentCast(arg *pg.Node) {
 	}
 }
 
+// neverSpellsMoment reports whether an expression's value is certain to be no text that the clock reads: it is of another
+// type, or a constant or parameter, which are looked at where they stand.
 func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 	switch n := arg.GetNode().(type) {
 	case *pg.Node_AConst, *pg.Node_ParamRef:
@@ -115,7 +118,7 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 		return true
 	case *pg.Node_FuncCall:
 		_, name, ok := qualified(n.FuncCall.Funcname)
-		if !ok || !neverText[name] {
+		if !ok || !neverText[name] && !sameType[name] {
 			return false
 		}
 		for _, c := range w.snapshot.FunctionsNamed(name) {
@@ -123,7 +126,7 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 				return false
 			}
 		}
-		return true
+		return neverText[name] || len(n.FuncCall.Args) > 0 && w.neverSpellsMoment(n.FuncCall.Args[0])
 	case *pg.Node_AExpr:
 		_, name, ok := qualified(n.AExpr.Name)
 		if !ok || n.AExpr.Kind != pg.A_Expr_Kind_AEXPR_OP || name != "+" && name != "-" {
@@ -135,15 +138,137 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 			}
 		}
 		return true
+	case *pg.Node_ColumnRef:
+		fields := n.ColumnRef.Fields
+		if len(fields) == 0 {
+			return false
+		}
+		name := fields[len(fields)-1].GetString_().GetSval()
+		return w.snapshot.DateColumn(name) && w.names().neverText(w, name)
 	case *pg.Node_AArrayExpr:
-		for _, e := range n.AArrayExpr.Elements {
-			if !w.neverSpellsMoment(e) {
+		return w.noneSpellsMoment(n.AArrayExpr.Elements)
+	case *pg.Node_CoalesceExpr:
+		return w.noneSpellsMoment(n.CoalesceExpr.Args)
+	case *pg.Node_MinMaxExpr:
+		return w.noneSpellsMoment(n.MinMaxExpr.Args)
+	case *pg.Node_CaseExpr:
+		for _, when := range n.CaseExpr.Args {
+			if !w.neverSpellsMoment(when.GetCaseWhen().GetResult()) {
 				return false
 			}
 		}
-		return true
+		return n.CaseExpr.Defresult == nil || w.neverSpellsMoment(n.CaseExpr.Defresult)
 	}
 	return false
+}
+
+func (w *walk) noneSpellsMoment(all []*pg.Node) bool {
+	for _, n := range all {
+		if !w.neverSpellsMoment(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// columnNames are the names that a statement itself gives to columns, which hide what the catalogs say of a name.
+type columnNames struct {
+	// given are the expressions that have a name in some list of targets, or could have it without being given one.
+	given map[string][]*pg.Node
+	// other names stand for anything; all is set where any name may.
+	other map[string]struct{}
+	all   bool
+	// asking are the names under examination.
+	asking map[string]struct{}
+}
+
+// names returns the statement's names of columns. They are looked for once.
+func (w *walk) names() *columnNames {
+	if w.columns != nil {
+		return w.columns
+	}
+	c := &columnNames{given: map[string][]*pg.Node{}, other: map[string]struct{}{}, asking: map[string]struct{}{}}
+	w.columns = c
+	visit(w.root, func(m protoreflect.Message) {
+		switch n := m.Interface().(type) {
+		case *pg.ResTarget:
+			c.target(n)
+		case *pg.Alias:
+			c.hide(n.Colnames...)
+			c.other[n.Aliasname] = struct{}{}
+		case *pg.CommonTableExpr:
+			c.hide(n.Aliascolnames...)
+			c.other[n.Ctename] = struct{}{}
+		case *pg.RangeVar:
+			c.other[n.Relname] = struct{}{} // its whole row
+		case *pg.FuncCall:
+			c.hide(n.Funcname...)
+		case *pg.RangeFunction:
+			for _, f := range n.Functions {
+				call := f.GetList().GetItems()
+				if len(call) == 0 || !w.oneColumn(call[0].GetFuncCall()) {
+					c.all = true // the names of its columns are its own
+				}
+			}
+		case *pg.A_Indirection:
+			for _, step := range n.Indirection {
+				c.all = c.all || step.GetAStar() != nil // the columns of a function's result, by names of its own
+			}
+		case *pg.ColumnDef, *pg.CTESearchClause, *pg.CTECycleClause, *pg.JsonTable, *pg.RangeTableFunc:
+			c.all = true
+		case *pg.SelectStmt:
+			c.all = c.all || len(n.ValuesLists) > 0
+		}
+	})
+	return c
+}
+
+// oneColumn reports whether a function in FROM yields columns of no names but its own, or those of a row type.
+func (w *walk) oneColumn(f *pg.FuncCall) bool {
+	_, name, ok := qualified(f.GetFuncname())
+	return ok && (name == "generate_series" || name == "generate_subscripts" || name == "unnest")
+}
+
+func (c *columnNames) hide(names ...*pg.Node) {
+	for _, n := range names {
+		c.other[n.GetString_().GetSval()] = struct{}{}
+	}
+}
+
+func (c *columnNames) target(n *pg.ResTarget) {
+	switch {
+	case n.Val == nil || n.Val.GetColumnRef() != nil && n.Name == "":
+	case n.Name != "":
+		c.given[n.Name] = append(c.given[n.Name], n.Val)
+	default:
+		// PostgreSQL takes the name from within the expression (FigureColname): that of a column in it may be it.
+		visit(n.Val.ProtoReflect(), func(m protoreflect.Message) {
+			switch of := m.Interface().(type) {
+			case *pg.ColumnRef:
+				if len(of.Fields) > 0 {
+					name := of.Fields[len(of.Fields)-1].GetString_().GetSval()
+					c.given[name] = append(c.given[name], n.Val)
+				}
+			case *pg.A_Indirection:
+				c.hide(of.Indirection...)
+			case *pg.TypeName:
+				c.hide(of.Names...)
+			}
+		})
+	}
+}
+
+// neverText reports whether the name, which no column of a text has in the catalogs, is given to none in the statement.
+func (c *columnNames) neverText(w *walk, name string) bool {
+	if _, hidden := c.other[name]; hidden || c.all {
+		return false
+	}
+	if _, ok := c.asking[name]; ok {
+		return true // it is what is being found out; a query in a query is smaller than it
+	}
+	c.asking[name] = struct{}{}
+	defer delete(c.asking, name)
+	return w.noneSpellsMoment(c.given[name])
 }
 
 // functionalCast judges "name(argument)" as a cast to a type of the name, and reports whether there is one.

@@ -16,6 +16,9 @@ type walk struct {
 	snapshot *catalog.Snapshot
 	// path is the session's search_path, nil where it is not known.
 	path []string
+	// root is the statement, columns the names that it gives to columns.
+	root    protoreflect.Message
+	columns *columnNames
 	// entered is the stored code that was judged already.
 	entered map[*catalog.Body]struct{}
 	// scopes are the names of the common table expressions that can be seen, the innermost last.
@@ -44,6 +47,9 @@ func (w *walk) node(n *pg.Node) {
 }
 
 func (w *walk) message(m protoreflect.Message) {
+	if w.root == nil {
+		w.root = m
+	}
 	node := m.Interface()
 	if located, ok := node.(interface{ GetLocation() int32 }); ok {
 		w.at = int(located.GetLocation())
@@ -83,7 +89,7 @@ func (w *walk) message(m protoreflect.Message) {
 		w.into = true
 		w.temporary = w.temporary || temporary(n.Rel)
 	case *pg.LockingClause:
-		w.opaque("locks rows")
+		w.opaque("locks rows by " + lockStrength(n.Strength))
 	case *pg.RangeTableSample:
 		w.sample(n, m)
 	case *pg.JoinExpr:
@@ -264,6 +270,19 @@ func insertEffect(n *pg.InsertStmt) change {
 // temporary reports whether a relation that is made is temporary by its own words.
 func temporary(v *pg.RangeVar) bool {
 	return v.GetRelpersistence() == "t" || isTempSchema(v.GetSchemaname())
+}
+
+func lockStrength(s pg.LockClauseStrength) string {
+	switch s {
+	case pg.LockClauseStrength_LCS_FORKEYSHARE:
+		return "FOR KEY SHARE"
+	case pg.LockClauseStrength_LCS_FORSHARE:
+		return "FOR SHARE"
+	case pg.LockClauseStrength_LCS_FORNOKEYUPDATE:
+		return "FOR NO KEY UPDATE"
+	default:
+		return "FOR UPDATE"
+	}
 }
 
 func (w *walk) sample(n *pg.RangeTableSample, m protoreflect.Message) {

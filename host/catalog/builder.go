@@ -20,6 +20,7 @@ func NewBuilder(serverVersion int) *Builder {
 		functions:     map[string][]Function{},
 		operators:     map[string][]Operator{},
 		types:         map[string][]*Type{},
+		dates:         map[string]struct{}{},
 	}}
 	for name := range strings.FieldsSeq(builtinImmutable) {
 		b.builtin(name, Immutable)
@@ -118,6 +119,14 @@ func (b *Builder) Relation(name string, kind Kind, options ...func(*Relation)) *
 func (b *Builder) Inherit(parent string, children ...string) *Builder {
 	for _, child := range children {
 		inherit(b.get(parent), b.get(child))
+	}
+	return b
+}
+
+// DateColumns names columns that are of a date or time type in each relation that has them.
+func (b *Builder) DateColumns(names ...string) *Builder {
+	for _, name := range names {
+		b.snapshot.dates[name] = struct{}{}
 	}
 	return b
 }

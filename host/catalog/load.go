@@ -37,6 +37,7 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 			functions: map[string][]Function{},
 			operators: map[string][]Operator{},
 			types:     map[string][]*Type{},
+			dates:     map[string]struct{}{},
 		},
 		objects: objects{
 			relations: map[uint32]*Relation{},
@@ -57,6 +58,7 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 		read func(context.Context, pgx.Tx) error
 	}{
 		{"relations", a.readRelations},
+		{"columns", a.readDateColumns},
 		{"inheritance", a.readInheritance},
 		{"foreign keys", a.readForeignKeys},
 		{"triggers", a.readTriggers},
@@ -112,6 +114,11 @@ func (a *assembly) readRelations(ctx context.Context, tx pgx.Tx) error {
 		a.relations[oid] = r
 		a.snapshot.add(r)
 	})
+}
+
+func (a *assembly) readDateColumns(ctx context.Context, tx pgx.Tx) error {
+	var name string
+	return forEach(ctx, tx, queryDateColumns, nil, []any{&name}, func() { a.snapshot.dates[a.intern(name)] = struct{}{} })
 }
 
 func (a *assembly) readInheritance(ctx context.Context, tx pgx.Tx) error {

@@ -20,6 +20,14 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
   AND n.nspname <> 'pg_toast' AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast_')`
 
+	// queryDateColumns: the names of columns that are a date or a time wherever they occur. Whatever has one of those
+	// names, in whatever relation, is no text.
+	queryDateColumns = `
+SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+GROUP BY 1
+HAVING bool_and(a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype, 'interval'::regtype))`
+
 	queryInheritance = `SELECT inhparent, inhrelid FROM pg_inherits`
 
 	// queryForeignKeys: the referenced table, the referencing one, and whether a change of the first changes the second.

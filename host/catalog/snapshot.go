@@ -175,6 +175,7 @@ type Snapshot struct {
 	functions map[string][]Function
 	operators map[string][]Operator
 	types     map[string][]*Type
+	dates     map[string]struct{}
 }
 
 // Relation returns the relation of the schema and name, or nil.
@@ -191,6 +192,12 @@ func (s *Snapshot) OperatorsNamed(name string) []Operator { return s.operators[n
 
 // TypesNamed returns the types of the name in every schema, except relations' row types.
 func (s *Snapshot) TypesNamed(name string) []*Type { return s.types[name] }
+
+// DateColumn reports whether columns have the name, and all of them, in whatever relation, are of a date or time type.
+func (s *Snapshot) DateColumn(name string) bool {
+	_, ok := s.dates[name]
+	return ok
+}
 
 // Relations yields every relation, in no particular order.
 func (s *Snapshot) Relations() iter.Seq[*Relation] {

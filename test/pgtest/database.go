@@ -34,7 +34,13 @@ type Database struct {
 // New makes a database on the test program's server. It is dropped with whatever still uses it when the test ends.
 func New(t testing.TB) *Database {
 	t.Helper()
-	server, err := sharedServer(t.Context())
+	return NewOf(t, Newest)
+}
+
+// NewOf makes a database on the test program's server of a version, as New does.
+func NewOf(t testing.TB, version Version) *Database {
+	t.Helper()
+	server, err := sharedServer(t.Context(), version)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,22 @@ import (
 
 const logLinesOnFailure = 60
 
-// shared is the test program's server. It is the only state of the package: TestMain ends what any test may have begun.
-var shared struct {
+// Version says which of the supported servers a test wants.
+type Version int
+
+const (
+	// Newest is the newest PostgreSQL that is supported: what every test gets that does not ask.
+	Newest Version = iota
+	// Oldest is the oldest.
+	Oldest
+)
+
+// Versions are the servers for a test whose subject differs between them.
+func Versions() map[string]Version { return map[string]Version{"newest": Newest, "oldest": Oldest} }
+
+// shared are the test program's servers, one of each version that a test asked for. They are the only state of the
+// package: TestMain ends what any test may have begun.
+var shared [2]struct {
 	sync.Mutex
 	server *postgres.Server
 	err    error
@@ -41,13 +55,14 @@ func Main(m *testing.M) int {
 	return 0
 }
 
-// sharedServer returns the test program's server and starts it for the first test. A server that could not be started is
-// not tried again.
-func sharedServer(ctx context.Context) (*postgres.Server, error) {
+// sharedServer returns the test program's server of a version and starts it for the first test. A server that could not
+// be started is not tried again.
+func sharedServer(ctx context.Context, version Version) (*postgres.Server, error) {
+	shared := &shared[version]
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = postgres.Start(ctx, postgres.Options{})
+		shared.server, shared.err = postgres.Start(ctx, postgres.Options{Oldest: version == Oldest})
 		if shared.err == nil {
 			shared.err = createGroups(ctx, shared.server)
 		}
@@ -56,14 +71,17 @@ func sharedServer(ctx context.Context) (*postgres.Server, error) {
 }
 
 func closeShared() error {
-	shared.Lock()
-	defer shared.Unlock()
-	server := shared.server
-	if server == nil {
-		return nil
+	var all error
+	for i := range shared {
+		shared := &shared[i]
+		shared.Lock()
+		if server := shared.server; server != nil {
+			shared.server, shared.err = nil, errors.New("the tests are over")
+			all = errors.Join(all, server.Close())
+		}
+		shared.Unlock()
 	}
-	shared.server, shared.err = nil, errors.New("the tests are over")
-	return server.Close()
+	return all
 }
 
 // NewServer starts a server for one test, which may stop, restart and break it. It ends with the test; its log is shown

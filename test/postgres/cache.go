@@ -30,8 +30,8 @@ var initdbArguments = []string{
 // prepare finds PostgreSQL and makes what every server needs. What takes long is kept in a folder of its own among the
 // temporary files for the next process, one per user and build of PostgreSQL: a copy of the binaries where the account
 // cannot run the originals, and a cluster as initdb left it.
-func prepare(ctx context.Context, bin string) (*prepared, error) {
-	found, err := locate(bin)
+func prepare(ctx context.Context, bin string, oldest bool) (*prepared, error) {
+	found, err := locate(bin, oldest)
 	if err != nil {
 		return nil, err
 	}

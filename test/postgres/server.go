@@ -39,6 +39,8 @@ type Options struct {
 	HBA []string
 	// Bin is the folder of the server's programs. Empty: that of the environment, or else npm's.
 	Bin string
+	// Oldest takes npm's oldest server instead of the newest. The environment's folder, if it names one, has both parts.
+	Oldest bool
 	// Files are copied into the data folder under their own names, for the server alone to read: certificates and keys.
 	Files []string
 }
@@ -99,7 +101,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 		defer cancel()
 		ctx = limited
 	}
-	ready, err := prepare(ctx, options.Bin)
+	ready, err := prepare(ctx, options.Bin, options.Oldest)
 	if err != nil {
 		return nil, fmt.Errorf("start PostgreSQL: %w", err)
 	}

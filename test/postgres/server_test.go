@@ -233,7 +233,7 @@ func TestAServerThatCannotStartShowsItsLogAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestAPortThatSomebodyTookIsSeen(t *testing.T) {
-	ready, err := prepare(t.Context(), "")
+	ready, err := prepare(t.Context(), "", false)
 	if err != nil {
 		t.Fatal(err)
 	}
