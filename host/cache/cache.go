@@ -25,8 +25,8 @@ type Entry struct {
 	Version invalidation.Version
 	// Floors are what the entry depends on.
 	Floors Floors
-	// Expires is the end of the time to live.
-	Expires invalidation.Instant
+	// Stored is when the entry was made, Expires the end of its time to live.
+	Stored, Expires invalidation.Instant
 	// RowDescription is the reply to a Describe of the portal, RowDescription or NoData; empty where none was seen.
 	RowDescription []byte
 	// Body is the stored reply. Its last bytes are a ReadyForQuery outside a block.

@@ -74,7 +74,7 @@ func newHome(n *Node) (role, error) {
 }
 
 func (h *home) fill(s *session.Shared) {
-	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
+	s.Floors, s.Analysis, s.Journal, s.Position = h.log.Floors(), h, h, h.log.Last
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	if h.node.config.Auth == config.AuthSCRAM {
 		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) {

@@ -41,6 +41,8 @@ type plan struct {
 	parsed, proven bool
 	// read is set where the segment answers a query in the block that it leaves.
 	read bool
+	// last is what answers the last Execute; nil where that begins or ends a block.
+	last *cache.Entry
 	// begun is set where the segment leaves a block that it has promised.
 	begun bool
 }
@@ -174,7 +176,7 @@ func (s *Session) planExecuteLocked(raw []byte, now invalidation.Instant) bool {
 	if !ok || len(name) != 0 || maxRows != 0 || !p.haveBind || p.executed {
 		return false
 	}
-	p.executed = true
+	p.executed, p.last = true, nil
 	if b := p.statement.block; b != statement.NoBlock {
 		return s.planBlockLocked(b, raw)
 	}
@@ -192,7 +194,7 @@ func (s *Session) planExecuteLocked(raw []byte, now invalidation.Instant) bool {
 			one.entry = e
 		}
 	}
-	p.read = true
+	p.read, p.last = true, e
 	p.steps = append(p.steps, step{kind: wire.Execute, entry: e})
 	return true
 }
@@ -231,6 +233,11 @@ func (s *Session) adoptLocked() (behind []byte) {
 	s.mu.status, s.mu.promised = p.status, p.promised
 	s.mu.answered = p.status != wire.Idle && (p.read || s.mu.answered && !p.begun)
 	s.mu.stalePortal = p.status != wire.Idle && (p.haveBind || s.mu.stalePortal)
+	if p.last != nil {
+		s.mu.last.entry = p.last
+	} else if p.haveBind {
+		s.mu.last = last{outcome: inMemory}
+	}
 	if !p.parsed {
 		return nil
 	}
@@ -307,7 +314,7 @@ func (s *Session) answer(now invalidation.Instant) error {
 		}
 		if s.tunnel && (step.kind == wire.Query || step.kind == wire.Execute || step.ofStatement) {
 			if e := step.entry; e != nil {
-				facts = append(facts, statement.Fact{Index: statements, Fingerprint: e.Fingerprint, Verdict: statement.Read, Read: s.readFact(e.Version, e.Relations, e.TTL(now))})
+				facts = append(facts, statement.Fact{Index: statements, Fingerprint: e.Fingerprint, Verdict: statement.Read, Memory: true, Read: s.readFact(e.Version, e.Relations, e.TTL(now))})
 			}
 			statements++
 		}

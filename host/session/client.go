@@ -180,17 +180,28 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		return s.keepAlive(now)
 	}
 	s.mu.Unlock()
+	return s.forwardQuery(ctx, m, text, reads, now)
+}
+
+// forwardQuery sends a simple query upstream, but for what the node itself is asked.
+func (s *Session) forwardQuery(ctx context.Context, m, text []byte, reads bool, now invalidation.Instant) error {
+	if sh := s.shown(text); sh != nil {
+		if answered, err := s.showQuery(sh, m); answered || err != nil {
+			return err
+		}
+	}
 
 	s.awaitRoom()
 	s.lead(ctx, m, true)
 	e := expected{kind: wire.Query, sent: now}
-	f := &fill{}
+	f := &fill{d: unknown}
 	if s.Analysis != nil {
 		s.judge(ctx, f, string(text), reads)
 		e.d = f.d
 	}
 	s.mu.Lock()
 	s.endUnnamedLocked()
+	e.why = s.unfitLocked(f, reads)
 	if reads && s.fillableLocked(f) {
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
 		f.serial = s.mu.state.serial
@@ -211,6 +222,7 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 		if one.entry = s.Cache.Get(s.Cache.Hash(s.key), s.key, now); one.entry == nil {
 			return false
 		}
+		s.mu.last.entry = one.entry
 	} else {
 		if len(text) > maxPromise/2 || !s.makesBlockLocked(one.block, status, promised) {
 			return false
@@ -221,6 +233,7 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 		} else {
 			status = wire.Idle
 		}
+		s.mu.last = last{outcome: inMemory}
 	}
 	p.steps, p.status = append(p.steps[:0], one), status
 	s.mu.status, s.mu.promised = status, promised
@@ -363,13 +376,29 @@ func (s *Session) forwardHeld(ctx context.Context) error {
 	sent := 0 // all before it is sent
 	for at := 0; at < len(all); {
 		kind, size, _, _ := wire.Header(all[at:])
-		s.extended(ctx, kind, all[at:at+size])
+		m := all[at : at+size]
+		switch done, answered, err := s.showExtended(all[sent:at], kind, m[wire.HeaderSize:]); {
+		case err != nil:
+			return err
+		case answered:
+			at += size
+			sent = at
+			continue
+		case done:
+			sent = at
+		}
+		s.extended(ctx, kind, m)
+		behind := at
+		if other := s.instead(kind, m[wire.HeaderSize:]); other != nil {
+			s.ahead = append(s.ahead, other...)
+			behind += size
+		}
 		if len(s.ahead) > 0 {
-			// The backend must get something of ours before this message.
+			// The backend must get something of ours before this message, or instead of it.
 			if err := s.sendAround(all[sent:at], nil); err != nil {
 				return err
 			}
-			sent = at
+			sent = behind
 		}
 		at += size
 	}
@@ -428,6 +457,9 @@ func (s *Session) parse(body []byte) {
 		s.setNamedLocked(e.name, nil)
 		s.mu.namesKnown = false
 	}
+	if p := s.statementLocked(m.name); p != nil && s.shown(p.text) != nil {
+		p.foreign = true // the upstream gets another text
+	}
 	s.pushLocked(e)
 }
 
@@ -459,7 +491,11 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 	e := expected{kind: wire.Bind, portal: b}
 	// The upstream's loop may have dropped the statement meanwhile, after an error: then nothing is kept.
 	p = s.statementLocked(m.statement)
-	if whole && p != nil && !p.foreign && reads && s.fillableLocked(f) && (s.Analysis == nil || !m.spellsMoment()) {
+	b.why = s.unfitLocked(f, reads)
+	if s.Analysis != nil && b.why == "" && m.spellsMoment() {
+		b.why = "is given a text that may spell a moment of the clock, like 'now'"
+	}
+	if whole && p != nil && !p.foreign && reads && b.why == "" && s.fillableLocked(f) {
 		f.key = appendBindKey(nil, &s.mu.state.prefix, p.part, m.rest)
 		f.serial = s.mu.state.serial
 		b.fill = f
@@ -556,7 +592,10 @@ func (s *Session) execute(body []byte) {
 	}
 	e := expected{kind: wire.Execute, d: unknown}
 	if b := s.mu.portals[string(name)]; b != nil {
-		e.d, e.portal = b.d, b
+		e.d, e.portal, e.why = b.d, b, b.why
+		if maxRows != 0 || b.executed {
+			e.why = "is fetched in parts (a limit of rows)"
+		}
 		switch {
 		case b.executed && b.d != nil && len(b.d.Settings) > 0:
 			e.d = unknown // it sets nothing anew

@@ -54,17 +54,29 @@ func (s *Session) hear(text []byte) {
 }
 
 // learn takes in the end of a cycle at an edge: what the home said of it. It reports whether a result that may be
-// kept was among the cycle's.
-func (s *Session) learn(status byte, following bool) (cacheable bool) {
+// kept was among the cycle's. speaks is not set for a cycle of the session's own.
+func (s *Session) learn(status byte, following, speaks bool) (cacheable bool) {
 	r := &s.reply
-	reads := make(map[int]*statement.ReadFact, len(r.facts))
+	facts := make(map[int]statement.Fact, len(r.facts))
 	for _, f := range r.facts {
-		if f.Read != nil {
-			reads[f.Index] = f.Read
+		if f.Index >= 0 || f.Write != nil {
+			facts[f.Index] = f
 		}
 	}
+	var l last
+	known := false
 	for i, result := range r.results {
-		read := reads[i]
+		fact, told := facts[i]
+		read := fact.Read
+		if !result.describe && !result.injected {
+			l, known = last{outcome: bypassed(fact.Verdict), verdict: fact.Verdict, reason: fact.Reason, fingerprint: fact.Fingerprint, byHome: fact.Memory}, true
+			if !told {
+				l.reason = "the home has said nothing about it"
+			}
+			if w := facts[-1].Write; w != nil && l.outcome == wrote {
+				l.relations = w.Tables
+			}
+		}
 		if read == nil || !following || !s.keepable(status) {
 			if !result.describe {
 				s.count.bypasses.Add(1)
@@ -78,9 +90,18 @@ func (s *Session) learn(status byte, following bool) (cacheable bool) {
 		s.mu.Lock()
 		keep := s.keepLocked(result.fill)
 		s.mu.Unlock()
+		ttl := time.Duration(read.TTLMillis) * time.Millisecond
 		if keep {
-			s.store(result.fill, read.Epoch, invalidation.Version(read.Version), read.Relations, 0, time.Duration(read.TTLMillis)*time.Millisecond)
+			s.store(result.fill, read.Epoch, invalidation.Version(read.Version), read.Relations, fact.Fingerprint, ttl)
 		}
+		if !result.describe {
+			l.outcome, l.reason, l.relations, l.ttl = miss, missed(result.fill), read.Relations, ttl
+		}
+	}
+	if speaks {
+		s.mu.Lock()
+		s.noteLocked(l, known)
+		s.mu.Unlock()
 	}
 	for _, f := range r.facts {
 		if f.Session != nil {

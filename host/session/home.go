@@ -154,8 +154,23 @@ func (h *home) finish(ctx context.Context, status byte, following, speak bool) (
 	}
 	h.settings.endCycle(status, r.failed)
 	reads := following && s.keepable(status) && h.onlyReads(status)
+	var l last
+	known := false
 	for i, result := range r.results {
 		fact, ok := h.keep(result, reads)
+		why := ""
+		if !ok && !result.describe {
+			why = h.why(&r.results[i], status, reads)
+		}
+		if d := result.d; d != nil && !result.describe && !result.injected {
+			l, known = last{outcome: bypassed(d.Verdict), verdict: d.Verdict, reason: why, relations: d.Relations, fingerprint: d.Fingerprint}, true
+			switch {
+			case ok:
+				l.outcome, l.reason, l.ttl = miss, missed(result.fill), result.fill.decision.TTL
+			case l.outcome == wrote:
+				l.relations = d.Writes.Relations
+			}
+		}
 		switch {
 		case result.describe:
 		case ok:
@@ -169,10 +184,18 @@ func (h *home) finish(ctx context.Context, status byte, following, speak bool) (
 		}
 		if result.d != nil {
 			fact.Fingerprint, fact.Verdict, fact.Reason = result.d.Fingerprint, result.d.Verdict, result.d.Reason
+			if why != "" {
+				fact.Reason = why
+			}
 		}
 		if fact.Index = i; ok || result.d != nil {
 			facts = append(facts, fact)
 		}
+	}
+	if speak {
+		s.mu.Lock()
+		s.noteLocked(l, known)
+		s.mu.Unlock()
 	}
 	now := h.follow(status)
 	if !s.tunnel || !speak {
@@ -397,9 +420,9 @@ func (s *Session) store(f *fill, epoch string, stamp invalidation.Version, relat
 		return
 	}
 	body := wire.AppendReadyIdle(f.body)
-	hash := s.Cache.Hash(f.key)
-	s.Cache.Store(hash, &cache.Entry{
-		Key: f.key, Version: stamp, Floors: &floors, Expires: invalidation.Now().Add(ttl),
+	hash, now := s.Cache.Hash(f.key), invalidation.Now()
+	f.kept = s.Cache.Store(hash, &cache.Entry{
+		Key: f.key, Version: stamp, Floors: &floors, Stored: now, Expires: now.Add(ttl),
 		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: relations, Fingerprint: fingerprint,
 	})
 	f.dead = true

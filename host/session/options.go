@@ -60,6 +60,8 @@ type Shared struct {
 	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
 	Analysis Analysis
 	Journal  Journal
+	// Position is how far the node is in the log: its last version at a home, what has been applied at an edge.
+	Position func() invalidation.Version
 	// ClientTLS secures the legs of clients that ask for it; nil: they are told that they cannot have it.
 	ClientTLS *tls.Config
 	// Cancels are where cancel requests find the node's sessions.

@@ -54,6 +54,11 @@ type portal struct {
 	statement string
 	// executed is set behind the first Execute: a portal that is executed again goes on where it was.
 	executed bool
+	// why is why its result will not be kept; empty where it may be.
+	why string
+	// show is what the node itself answers it with, in these formats; nil: PostgreSQL has the portal.
+	show    *show
+	formats []byte
 }
 
 // parseMessage is the body of a Parse. Its slices point into the message.

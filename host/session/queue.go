@@ -47,6 +47,8 @@ type expected struct {
 	fill *fill
 	// d is the descriptor of a Query or an Execute, at a home.
 	d *statement.Descriptor
+	// why is why the result of a Query or an Execute will not be kept; empty where it may be.
+	why string
 	// sent is when a Query or Sync was sent.
 	sent invalidation.Instant
 }

@@ -79,6 +79,8 @@ type Session struct {
 		// that is READ COMMITTED and has only read, committed where one that begins now would be READ COMMITTED.
 		// answered is set once memory has answered a query of the block.
 		promised, readable, committed, answered bool
+		// last is what became of the last statement.
+		last last
 		// room wakes the client's loop where the queue was full.
 		room *sync.Cond
 		// named and unnamed are the prepared statements as the client has them, portals the bound portals. namesKnown is

@@ -48,8 +48,10 @@ type result struct {
 	failed bool
 	// refused is set where the error came before anything was executed.
 	refused bool
-	// describe is set for the Describe of a statement, which executes nothing.
-	describe bool
+	// describe is set for the Describe of a statement, which executes nothing; injected for a statement of ours.
+	describe, injected bool
+	// why is why it was not to be kept, as far as was known before it was sent.
+	why string
 }
 
 // statements calls completed with each statement that the result completed and its tag, and failed with the one that
@@ -447,7 +449,10 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 	if head.kind != wire.Query && head.kind != wire.Execute {
 		return false
 	}
-	r := result{d: head.d, fill: head.fill}
+	r := result{d: head.d, fill: head.fill, injected: head.injected, why: head.why}
+	if !head.injected {
+		s.mu.last = last{outcome: underWay}
+	}
 	if kind == wire.CommandComplete {
 		if tag, rest, ok := wire.CutString(m[wire.HeaderSize:]); ok && len(rest) == 0 && len(tag) <= 64 {
 			r.tag = string(tag)
@@ -607,7 +612,7 @@ func (s *Session) ready(ctx context.Context, status byte) (before []byte, swallo
 	if s.Analysis != nil {
 		before, kept = s.home.finish(ctx, status, following, !swallow)
 	} else {
-		kept = s.learn(status, following)
+		kept = s.learn(status, following, !swallow)
 	}
 	if kept && s.ObserveMiss != nil {
 		s.ObserveMiss(time.Duration(invalidation.Now() - sent))

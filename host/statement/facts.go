@@ -20,9 +20,11 @@ type Fact struct {
 	Index int `json:"i"`
 	// Fingerprint groups the statement; 0 where it is not known.
 	Fingerprint uint64 `json:"fingerprint,omitempty"`
-	// Verdict and Reason are the descriptor's.
+	// Verdict and Reason are the descriptor's; of a Read whose result may not be kept, Reason says why not.
 	Verdict Verdict `json:"verdict,omitempty"`
 	Reason  string  `json:"reason,omitempty"`
+	// Memory is set where the home answered from its own memory.
+	Memory bool `json:"memory,omitempty"`
 	// Read is present where the statement's result may be kept.
 	Read *ReadFact `json:"read,omitempty"`
 	// Write is present where something became visible with this cycle.
