@@ -19,7 +19,9 @@ type Func struct {
 	// Export is the name that it is exported under; empty: it is not.
 	Export          string
 	Params, Results []byte
-	Code            []byte
+	// Locals are how many locals of the type i32 it has.
+	Locals int
+	Code   []byte
 }
 
 // Module is a module. Functions are numbered from the imports on.
@@ -30,8 +32,11 @@ type Module struct {
 	Pages int
 	// MemoryExport is the name that the memory is exported under; empty: "memory".
 	MemoryExport string
-	// Tables is the body of the table section; nil: there is none.
-	Tables []byte
+	// Tables is the body of the table section, Globals that of the globals, Elements that of the segments of tables; nil:
+	// there is none.
+	Tables, Globals, Elements []byte
+	// Start is the number of the start function; 0: there is none.
+	Start int
 	// Data lies at address 0.
 	Data string
 }
@@ -111,26 +116,35 @@ var (
 func (m Module) Bytes() []byte {
 	out := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	var types, imports, funcs, exports, codes [][]byte
-	for i, f := range m.Imports {
-		types = append(types, functionType(f.Params, f.Results))
-		imports = append(imports, Code(text(f.Module), text(f.Name), []byte{0}, unsigned(uint64(i))))
+	numbers := map[string]uint64{}
+	typeOf := func(params, results []byte) []byte {
+		t := functionType(params, results)
+		if _, ok := numbers[string(t)]; !ok {
+			numbers[string(t)] = uint64(len(types))
+			types = append(types, t)
+		}
+		return unsigned(numbers[string(t)])
+	}
+	for _, f := range m.Imports {
+		imports = append(imports, Code(text(f.Module), text(f.Name), []byte{0}, typeOf(f.Params, f.Results)))
 	}
 	for i, f := range m.Funcs {
 		n := uint64(len(m.Imports) + i)
-		types = append(types, functionType(f.Params, f.Results))
-		funcs = append(funcs, unsigned(n))
+		funcs = append(funcs, typeOf(f.Params, f.Results))
 		if f.Export != "" {
 			exports = append(exports, Code(text(f.Export), []byte{0}, unsigned(n)))
 		}
-		body := Code([]byte{0}, f.Code, []byte{0x0b})
+		locals := []byte{0}
+		if f.Locals > 0 {
+			locals = Code([]byte{1}, unsigned(uint64(f.Locals)), []byte{I32})
+		}
+		body := Code(locals, f.Code, []byte{0x0b})
 		codes = append(codes, Code(unsigned(uint64(len(body))), body))
 	}
 	out = section(out, 1, types)
 	out = section(out, 2, imports)
 	out = section(out, 3, funcs)
-	if m.Tables != nil {
-		out = append(append(append(out, 4), unsigned(uint64(len(m.Tables)))...), m.Tables...)
-	}
+	out = raw(out, 4, m.Tables)
 	if m.Pages >= 0 {
 		out = section(out, 5, [][]byte{Code([]byte{0}, unsigned(uint64(m.Pages)))})
 		name := m.MemoryExport
@@ -139,7 +153,12 @@ func (m Module) Bytes() []byte {
 		}
 		exports = append(exports, Code(text(name), []byte{2, 0}))
 	}
+	out = raw(out, 6, m.Globals)
 	out = section(out, 7, exports)
+	if m.Start > 0 {
+		out = raw(out, 8, unsigned(uint64(m.Start)))
+	}
+	out = raw(out, 9, m.Elements)
 	out = section(out, 10, codes)
 	if m.Data != "" {
 		out = section(out, 11, [][]byte{Code([]byte{0}, Const(0), []byte{0x0b}, text(m.Data))})
@@ -156,6 +175,14 @@ func section(out []byte, id byte, items [][]byte) []byte {
 		return out
 	}
 	body := Code(append([][]byte{unsigned(uint64(len(items)))}, items...)...)
+	return append(append(append(out, id), unsigned(uint64(len(body)))...), body...)
+}
+
+// raw appends a section whose body is given.
+func raw(out []byte, id byte, body []byte) []byte {
+	if body == nil {
+		return out
+	}
 	return append(append(append(out, id), unsigned(uint64(len(body)))...), body...)
 }
 
