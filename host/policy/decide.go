@@ -36,7 +36,7 @@ type Decision struct {
 }
 
 // Decide returns what the generation in charge makes of a statement. It is remembered; the first time runs the
-// policies that match, each for at most its deadline. A policy that fails, or is switched off, makes the statement
+// policies that match, each with its fuel. A policy that fails, or is switched off, makes the statement
 // bypass the cache.
 func (s *Set) Decide(ctx context.Context, q Query) Decision {
 	for {

@@ -19,14 +19,14 @@ const maxNesting = 32
 // manifestKeys are the keys of NAME.yaml by the section that they are in.
 func manifestKeys() map[string][]string {
 	return map[string][]string{
-		"":      {"match", "priority", "memory", "sha256", "config"},
+		"":      {"match", "priority", "memory", "fuel", "sha256", "config"},
 		"match": {"tenants", "databases"},
 	}
 }
 
-// laterKeys are keys of NAME.yaml that the ABI describes and this version does not serve: fuel that nobody spends
+// laterKeys are keys of NAME.yaml that the ABI describes and this version does not serve: a tick that nobody waits for
 // would be a promise.
-func laterKeys() []string { return []string{"fuel", "tick"} }
+func laterKeys() []string { return []string{"tick"} }
 
 // checkKeys checks that a text is one YAML document with keys that are known, and returns its root, nil where it is
 // empty. Every wrong key is reported. No message holds a value: a configuration may have secrets.

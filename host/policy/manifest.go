@@ -22,6 +22,7 @@ type manifest struct {
 	match    match
 	priority int
 	memory   int
+	fuel     int64 // of one decide
 	sha256   string
 	config   []byte // JSON; empty where there is none
 }
@@ -45,7 +46,7 @@ func oneMatches(globs []string, name string) bool {
 
 // readManifest reads NAME.yaml. An empty text is a policy for every session, without configuration.
 func readManifest(text []byte) (manifest, error) {
-	m := manifest{priority: defaultPriority, memory: engine.DefaultMemory}
+	m := manifest{priority: defaultPriority, memory: engine.DefaultMemory, fuel: engine.DefaultFuel}
 	if len(text) > abi.MaxConfig {
 		return m, fmt.Errorf("configuration has %d bytes, at most %d are allowed", len(text), abi.MaxConfig)
 	}
@@ -53,6 +54,7 @@ func readManifest(text []byte) (manifest, error) {
 		Match    match  `yaml:"match"`
 		Priority *int   `yaml:"priority"`
 		Memory   string `yaml:"memory"`
+		Fuel     *int64 `yaml:"fuel"`
 		SHA256   string `yaml:"sha256"`
 		Config   any    `yaml:"config"`
 	}
@@ -77,6 +79,11 @@ func readManifest(text []byte) (manifest, error) {
 	if file.Memory != "" {
 		if m.memory, err = readSize(file.Memory); err != nil {
 			return m, err
+		}
+	}
+	if file.Fuel != nil {
+		if m.fuel = *file.Fuel; m.fuel <= 0 || m.fuel > engine.MaxFuel {
+			return m, fmt.Errorf("fuel: %d is not a number of steps from 1 to %d", m.fuel, engine.MaxFuel)
 		}
 	}
 	if digest := strings.ToLower(file.SHA256); digest != "" {

@@ -14,14 +14,15 @@ match:
   databases: [shop]
 priority: 7
 memory: 8MiB
+fuel: 1000
 sha256: ` + strings.Repeat("Ab", 32) + `
 config: {ttl: {"public.a": 10m, "public.b": 0}, many: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33]}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintf("%v %d %d %s", m.match, m.priority, m.memory, m.sha256)
-	if want := fmt.Sprintf("{[acme eu-*] [shop]} 7 %d %s", 8<<20, strings.Repeat("ab", 32)); got != want {
+	got := fmt.Sprintf("%v %d %d %d %s", m.match, m.priority, m.memory, m.fuel, m.sha256)
+	if want := fmt.Sprintf("{[acme eu-*] [shop]} 7 %d 1000 %s", 8<<20, strings.Repeat("ab", 32)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if want := `"ttl":{"public.a":"10m","public.b":0}}`; !strings.HasSuffix(string(m.config), want) {
@@ -57,7 +58,8 @@ func TestManifestRefuses(t *testing.T) {
 		{"a key of a section that is misspelt", "match: {tenant: [a]}", []string{`"match.tenant": unknown key`, "nearest known key is match.tenants"}},
 		{"a key of another section", "tenants: [a]", []string{`"tenants": unknown key`}},
 		{"every wrong key at once", "prio: 1\nmemroy: 2\nmatch: {database: [x]}", []string{"is priority", "is memory", "is match.databases"}},
-		{"fuel, which is for later", "fuel: 500000", []string{"fuel: not supported by this version"}},
+		{"no fuel", "fuel: 0", []string{"fuel: 0 is not a number of steps"}},
+		{"too much fuel", "fuel: 20000001", []string{"from 1 to 20000000"}},
 		{"tick, which is for later", "tick: 10s", []string{"tick: not supported by this version"}},
 		{"a key that is a number", "1: 2", []string{"not plain text", "priority"}},
 		{"a value where a section is", "match: " + secret, []string{"match: takes no value; its keys are tenants, databases"}},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,6 @@ func open(t *testing.T, change func(*Options), files map[string][]byte) *rig {
 		change(&o)
 	}
 	r.set = New(o)
-	r.set.callTimeout = patience // a machine under load is no failure of a policy
 	if err := r.set.Open(context.Background()); err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -176,7 +176,7 @@ func TestFolderIsLoadedAtTheStart(t *testing.T) {
 func TestBadFileStopsTheStart(t *testing.T) {
 	for name, files := range map[string]map[string][]byte{
 		"a module that is none":      {"a.wasm": []byte("not wasm")},
-		"an unknown key":             {"a.wasm": says(1), "a.yaml": []byte("fuel: 5")},
+		"an unknown key":             {"a.wasm": says(1), "a.yaml": []byte("tock: 5")},
 		"a wrong digest":             {"a.wasm": says(1), "a.yaml": []byte("sha256: " + strings.Repeat("0", 64))},
 		"a digest that is none":      {"a.wasm": says(1), "a.yaml": []byte("sha256: abc")},
 		"a glob that is none":        {"a.wasm": says(1), "a.yaml": []byte("match: {tenants: ['[']}")},
@@ -354,6 +354,19 @@ func TestFailingPolicyBypassesAndIsSwitchedOff(t *testing.T) {
 	for r.set.List()[0].State != "active" || r.set.Decide(context.Background(), query()).TTL != 5*time.Second {
 		r.awaitSwap()
 	}
+}
+
+func TestFuelOfTheConfigurationBoundsACall(t *testing.T) {
+	// Each call of the host costs 10 steps, and the function one.
+	three := w.Decide(bytes.Repeat(w.Code(w.Const(7), w.Call(w.Count), w.Drop), 3)...)
+	three.Funcs[0].Code = w.Code(three.Funcs[0].Code, w.Const(0))
+	r := open(t, nil, map[string][]byte{"a.wasm": three.Bytes(), "a.yaml": []byte("fuel: 30")})
+	if d := r.want(false, 0); !strings.Contains(d.Reason, "spent its fuel of 30") {
+		t.Errorf("reason = %q, want that the fuel was spent", d.Reason)
+	}
+	r.write("a.yaml", []byte("fuel: 31"))
+	r.awaitSwap()
+	r.want(true, time.Minute)
 }
 
 func TestValuesOutOfBoundsAreRefused(t *testing.T) {

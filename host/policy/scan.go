@@ -95,7 +95,7 @@ func (s *Set) scan(ctx context.Context, all bool) error {
 	return nil
 }
 
-// closeAll closes policies but those that stay. It waits for the calls under way, which a deadline bounds.
+// closeAll closes policies but those that stay. It waits for the calls under way, which their fuel bounds.
 func (s *Set) closeAll(ctx context.Context, policies []*policy, stay map[string]*policy) {
 	for _, p := range policies {
 		if p == nil || stay[p.name] == p {
@@ -242,7 +242,7 @@ func (s *Set) compile(ctx context.Context, src source) (*policy, error) {
 	began := time.Now()
 	p := &policy{name: src.name, digest: src.digest, identity: src.identity, manifest: m, loadedAt: began}
 	p.module, err = s.engine.Load(ctx, src.wasm, engine.ModuleOptions{
-		Config: m.config, Memory: m.memory, Seed: s.Generation(),
+		Config: m.config, Memory: m.memory, Fuel: m.fuel, Seed: s.Generation(),
 		Log: func(level int, message string, dropped int) {
 			s.logger.Log(ctx, slog.Level(4*min(max(level, int(abi.LevelDebug)), int(abi.LevelError))), "policy says", "policy", src.name, "text", message, "dropped", dropped)
 		},

@@ -49,8 +49,6 @@ type Set struct {
 	logger  *slog.Logger
 	engine  *engine.Engine
 	current atomic.Pointer[generation]
-	// callTimeout bounds a call of a policy; 0: the engine's default.
-	callTimeout time.Duration
 	// seen is what the files looked like. It belongs to the goroutine that looks.
 	seen   map[string]signature
 	closed bool
@@ -135,7 +133,7 @@ func (s *Set) Open(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if s.engine, err = engine.New(engine.Options{CacheDir: s.options.CompilationCache, CallTimeout: s.callTimeout}); err != nil {
+	if s.engine, err = engine.New(engine.Options{CacheDir: s.options.CompilationCache}); err != nil {
 		return err
 	}
 	if err := s.scan(ctx, true); err != nil {

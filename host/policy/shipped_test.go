@@ -28,7 +28,6 @@ func TestShippedPolicyDecides(t *testing.T) {
 		t.Fatal(err)
 	}
 	set := New(Options{Folder: folder, DefaultTTL: time.Minute})
-	set.callTimeout = patience
 	defer func() {
 		if err := set.Close(); err != nil {
 			t.Errorf("close: %v", err)

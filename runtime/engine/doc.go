@@ -5,9 +5,9 @@
 // shared between tenants, and are thrown away after any failure: a trap leaves them in a state that nobody knows. What
 // a module held is given back when it is closed and its last call has ended, by counting.
 //
-// In this version wazero's own interruption ends a call that takes too long. It is checked at loops and not at calls:
-// a recursion without a loop ends only with its stack. Metered fuel, which covers both, is planned. Tables, which the
-// memory cap does not cover, are given a maximum before a module is compiled.
+// Fuel bounds what a call may do: package fuel rewrites each module before it is compiled, and the host's functions
+// charge for what they do. Tables, which the memory cap does not cover, are given a maximum. So no call needs a clock,
+// a goroutine or a context that interrupts it, and a call that fails does so after the same number of steps each time.
 //
 // The package knows nothing of PostgreSQL and may be used without the rest of Perihelion.
 package engine

@@ -156,7 +156,7 @@ func TestDecisionReachesTheCaller(t *testing.T) {
 }
 
 func TestHostileGuestsFail(t *testing.T) {
-	e := newEngine(t, Options{CallTimeout: 20 * time.Millisecond})
+	e := newEngine(t, Options{})
 	exit := w.Module{
 		Imports: []w.Import{{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: []byte{w.I32}}}, Pages: 1,
 		Funcs: []w.Func{{Export: "decide", Results: []byte{w.I32}, Code: w.Code(w.Const(0), w.Call(0), w.Const(0))}},
@@ -171,11 +171,11 @@ func TestHostileGuestsFail(t *testing.T) {
 		want   string
 	}{
 		{"one that traps", returns(w.Unreachable), "unreachable"},
-		{"one that never ends", returns(w.Forever, w.Const(0)), "took too long"},
+		{"one that never ends", returns(w.Forever, w.Const(0)), "spent its fuel of 500000"},
 		{"one that returns an error", returns(w.Const(3)), "returned 3"},
 		{"one that exits, even with success", exit, "exited with 0"},
 		{"one that aborts", abort, "exited with 255"},
-		{"one that calls itself for ever", returns(w.Call(7)), ""},
+		{"one that calls itself for ever", returns(w.Call(7)), "spent its fuel of 500000"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := load(t, e, test.module, ModuleOptions{})
@@ -218,12 +218,14 @@ func TestRefusedModules(t *testing.T) {
 		o      ModuleOptions
 		want   string
 	}{
-		{"nothing", nil, ModuleOptions{}, "does not compile"},
+		{"nothing", nil, ModuleOptions{}, "no WebAssembly module"},
 		{"half a module", plain.Bytes()[:len(plain.Bytes())/2], ModuleOptions{}, "does not compile"},
 		{"a module over its bound", make([]byte, abi.MaxModule+1), ModuleOptions{}, "at most 16777216"},
 		{"a configuration over its bound", plain.Bytes(), ModuleOptions{Config: make([]byte, abi.MaxConfig+1)}, "at most 65536"},
 		{"memory over its bound", plain.Bytes(), ModuleOptions{Memory: MaxMemory + 1}, "memory"},
 		{"memory below a page", plain.Bytes(), ModuleOptions{Memory: 1}, "page"},
+		{"fuel over its bound", plain.Bytes(), ModuleOptions{Fuel: MaxFuel + 1}, "fuel"},
+		{"a global that is the host's", change(func(m *w.Module) { m.Funcs[0].Code = w.Code(w.Const64(1), []byte{0x24, 0}, w.Const(0)) }), ModuleOptions{}, "global 0 does not exist"},
 		{"no decide", change(func(m *w.Module) { m.Funcs[0].Export = "other" }), ModuleOptions{}, "does not export the function decide"},
 		{"decide with parameters", change(func(m *w.Module) { m.Funcs[0].Params = []byte{w.I32} }), ModuleOptions{}, "another type than () -> (i32)"},
 		{"decide without a result", change(func(m *w.Module) { m.Funcs[0].Results, m.Funcs[0].Code = nil, nil }), ModuleOptions{}, "another type"},
@@ -256,7 +258,7 @@ func TestRefusedModules(t *testing.T) {
 
 func TestOneCallerPerInstanceAndTwoInstancesPerTenant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := load(t, newEngine(t, Options{CallTimeout: 20 * time.Second}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
+		m := load(t, newEngine(t, Options{}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
 		q := &question{block: make(chan struct{}), entered: make(chan struct{}, 8)}
 		var wg sync.WaitGroup
 		call := func(tenant string) {
@@ -291,7 +293,7 @@ func TestOneCallerPerInstanceAndTwoInstancesPerTenant(t *testing.T) {
 }
 
 func TestCloseWaitsForCallsAndRefusesNewOnes(t *testing.T) {
-	m := load(t, newEngine(t, Options{CallTimeout: 20 * time.Second}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
+	m := load(t, newEngine(t, Options{}), returns(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), ModuleOptions{})
 	q := &question{block: make(chan struct{}), entered: make(chan struct{}, 1)}
 	called, closed := make(chan error, 1), make(chan error, 1)
 	go func() { called <- m.Decide(context.Background(), "", q) }()

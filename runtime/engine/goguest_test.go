@@ -10,7 +10,7 @@ import (
 )
 
 // goGuest builds testdata/guest as a policy in Go is built.
-func goGuest(t *testing.T) []byte {
+func goGuest(t testing.TB) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "guest.wasm")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", path, ".")
@@ -30,12 +30,13 @@ func TestGuestInGo(t *testing.T) {
 	wasm := goGuest(t)
 	now := time.UnixMilli(1_700_000_000_123)
 	e := newEngine(t, Options{
-		CacheDir: filepath.Join(t.TempDir(), "cache"), Now: func() time.Time { return now }, CallTimeout: time.Minute, StartTimeout: time.Minute,
+		CacheDir: filepath.Join(t.TempDir(), "cache"), Now: func() time.Time { return now },
 	})
+	var fuel int64
 	run := func(t *testing.T, mode, tenant string, seed uint64) (logged string, err error) {
 		t.Helper()
 		var lines []string
-		m, err := e.Load(t.Context(), wasm, ModuleOptions{Config: []byte(mode), Seed: seed, Log: func(_ int, line string, _ int) { lines = append(lines, line) }})
+		m, err := e.Load(t.Context(), wasm, ModuleOptions{Config: []byte(mode), Seed: seed, Fuel: fuel, Log: func(_ int, line string, _ int) { lines = append(lines, line) }})
 		if err != nil {
 			t.Fatalf("load: %v", err)
 		}
@@ -68,17 +69,21 @@ func TestGuestInGo(t *testing.T) {
 		}
 	})
 	for _, test := range []struct {
-		mode, failure, logged string
+		mode            string
+		fuel            int64
+		failure, logged string
 	}{
-		{"print", "", "on stderr"},
-		{"print", "", "on stdout"},
-		{"panic", "unreachable", "panic: broken\n"},
-		{"exit", "exited with 0", ""},
-		{"wait for ever", "unreachable", "deadlock"},
-		{"grow", "unreachable", "out of memory"},
-		{"recurse", "unreachable", "memory"},
+		{"print", 0, "", "on stderr"},
+		{"print", 0, "", "on stdout"},
+		{"panic", 0, "unreachable", "panic: broken\n"},
+		{"exit", 0, "exited with 0", ""},
+		{"wait for ever", 0, "unreachable", "deadlock"},
+		{"grow", 0, "spent its fuel of 500000", ""},
+		{"grow", MaxFuel, "unreachable", "out of memory"},
+		{"recurse", 0, "spent its fuel of 500000", ""},
 	} {
 		t.Run(test.mode, func(t *testing.T) {
+			fuel = test.fuel
 			text, err := run(t, test.mode, "", 0)
 			if got := errorText(err); !strings.Contains(got, test.failure) || (got == "") != (test.failure == "") {
 				t.Errorf("got %q, want %q", got, test.failure)
@@ -95,4 +100,19 @@ func errorText(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+func BenchmarkGuestInGo(b *testing.B) {
+	wasm := goGuest(b)
+	m, err := newEngine(b, Options{}).Load(b.Context(), wasm, ModuleOptions{Config: []byte("count")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close(b.Context())
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.Decide(b.Context(), "", &question{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -30,17 +30,38 @@ const maxSetBytes = 4 << 10
 
 type instanceKey struct{}
 
-func caller(ctx context.Context) *instance { return ctx.Value(instanceKey{}).(*instance) }
+// caller returns the instance that calls a function of the host, charged for the call.
+func caller(ctx context.Context, guest api.Module) *instance {
+	one := ctx.Value(instanceKey{}).(*instance)
+	if one.fuel == nil { // in the start function
+		one.fuel = meterOf(guest)
+	}
+	one.charge(callSteps)
+	return one
+}
+
+const (
+	// callSteps is what a call of the host costs in fuel, and stepBytes how many bytes that are copied cost one more: a
+	// guest that calls in a loop would else keep the host busy for what costs the guest nothing.
+	callSteps = 10
+	stepBytes = 64
+	// logSteps is what a log line costs beyond that: most are dropped, but it is read first.
+	logSteps = 30
+)
 
 const (
 	i32 = api.ValueTypeI32
 	i64 = api.ValueTypeI64
 )
 
+// hostFunc is called for an instance, which was charged for the call. guest is that instance's, also where it is being
+// made and has none yet.
+type hostFunc func(one *instance, guest api.Module, stack []uint64)
+
 // function is one function of the host.
 type function struct {
 	params, results []api.ValueType
-	call            func(ctx context.Context, guest api.Module, stack []uint64)
+	call            hostFunc
 }
 
 // functions are those of the module perihelion_v1.
@@ -64,13 +85,18 @@ func (m *Module) provide(ctx context.Context) error {
 	} {
 		builder := m.runtime.NewHostModuleBuilder(module)
 		for name, f := range all {
-			builder = builder.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(f.call), f.params, f.results).Export(name)
+			builder = builder.NewFunctionBuilder().WithGoModuleFunction(called(f.call), f.params, f.results).Export(name)
 		}
 		if _, err := builder.Instantiate(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// called makes a function of the host one that wazero can call.
+func called(f hostFunc) api.GoModuleFunc {
+	return func(ctx context.Context, guest api.Module, stack []uint64) { f(caller(ctx, guest), guest, stack) }
 }
 
 // known reports whether the host provides a function.
@@ -89,8 +115,7 @@ func known(module, name string) bool {
 
 func result(stack []uint64, r abi.Result) { stack[0] = api.EncodeI32(int32(r)) }
 
-func getInt(ctx context.Context, _ api.Module, stack []uint64) {
-	one := caller(ctx)
+func getInt(one *instance, guest api.Module, stack []uint64) {
 	field, index := int32(stack[0]), int32(stack[1])
 	value, ok := int64(0), false
 	switch {
@@ -108,8 +133,7 @@ func getInt(ctx context.Context, _ api.Module, stack []uint64) {
 	stack[0] = api.EncodeI64(value)
 }
 
-func getBytes(ctx context.Context, guest api.Module, stack []uint64) {
-	one := caller(ctx)
+func getBytes(one *instance, guest api.Module, stack []uint64) {
 	field, index, buffer, capacity := int32(stack[0]), int32(stack[1]), uint32(stack[2]), uint32(stack[3])
 	if one.current == nil {
 		result(stack, abi.ResultWrongHook)
@@ -124,20 +148,22 @@ func getBytes(ctx context.Context, guest api.Module, stack []uint64) {
 		result(stack, r)
 		return
 	}
-	write(guest, stack, text, buffer, capacity)
+	one.write(guest, stack, text, buffer, capacity)
 }
 
 // write puts text where the guest has room for it, and its length on the stack.
-func write(guest api.Module, stack []uint64, text string, buffer, capacity uint32) {
-	if uint64(len(text)) <= uint64(capacity) && !guest.Memory().WriteString(buffer, text) {
-		result(stack, abi.ResultBounds)
-		return
+func (i *instance) write(guest api.Module, stack []uint64, text string, buffer, capacity uint32) {
+	if uint64(len(text)) <= uint64(capacity) {
+		i.charge(len(text) / stepBytes)
+		if !guest.Memory().WriteString(buffer, text) {
+			result(stack, abi.ResultBounds)
+			return
+		}
 	}
 	stack[0] = api.EncodeI32(int32(len(text)))
 }
 
-func count(ctx context.Context, _ api.Module, stack []uint64) {
-	one := caller(ctx)
+func count(one *instance, guest api.Module, stack []uint64) {
 	if one.current == nil {
 		result(stack, abi.ResultWrongHook)
 		return
@@ -145,8 +171,7 @@ func count(ctx context.Context, _ api.Module, stack []uint64) {
 	stack[0] = api.EncodeI32(one.current.Count(abi.Field(int32(stack[0]))))
 }
 
-func setInt(ctx context.Context, _ api.Module, stack []uint64) {
-	one := caller(ctx)
+func setInt(one *instance, guest api.Module, stack []uint64) {
 	if one.current == nil {
 		result(stack, abi.ResultWrongHook)
 		return
@@ -154,8 +179,7 @@ func setInt(ctx context.Context, _ api.Module, stack []uint64) {
 	result(stack, one.current.SetInt(abi.Decision(int32(stack[0])), int64(stack[1])))
 }
 
-func setBytes(ctx context.Context, guest api.Module, stack []uint64) {
-	one := caller(ctx)
+func setBytes(one *instance, guest api.Module, stack []uint64) {
 	if one.current == nil {
 		result(stack, abi.ResultWrongHook)
 		return
@@ -170,22 +194,24 @@ func setBytes(ctx context.Context, guest api.Module, stack []uint64) {
 		result(stack, abi.ResultBounds)
 		return
 	}
+	one.charge(int(length) / stepBytes)
 	result(stack, one.current.SetBytes(decision, string(text)))
 }
 
-func config(ctx context.Context, guest api.Module, stack []uint64) {
-	write(guest, stack, string(caller(ctx).module.options.Config), uint32(stack[0]), uint32(stack[1]))
+func config(one *instance, guest api.Module, stack []uint64) {
+	one.write(guest, stack, one.module.config, uint32(stack[0]), uint32(stack[1]))
 }
 
-func nowMillis(ctx context.Context, _ api.Module, stack []uint64) {
-	stack[0] = api.EncodeI64(caller(ctx).module.engine.options.Now().UnixMilli())
+func nowMillis(one *instance, guest api.Module, stack []uint64) {
+	stack[0] = api.EncodeI64(one.module.engine.options.Now().UnixMilli())
 }
 
-func logLine(ctx context.Context, guest api.Module, stack []uint64) {
+func logLine(one *instance, guest api.Module, stack []uint64) {
 	level, buffer, length := int32(stack[0]), uint32(stack[1]), uint32(stack[2])
+	one.charge(logSteps)
 	text, ok := guest.Memory().Read(buffer, min(length, abi.MaxLogLine))
 	if ok {
-		caller(ctx).module.log(int(level), string(text))
+		one.module.log(int(level), string(text))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -42,19 +41,18 @@ func TestInstanceIsThrownAwayAfterEveryKindOfFailure(t *testing.T) {
 	exit := marks(w.Const(0), w.Call(0), w.Const(0))
 	exit.Imports[0] = w.Import{Module: "wasi_snapshot_preview1", Name: "proc_exit", Params: []byte{w.I32}}
 	for _, test := range []struct {
-		name    string
-		module  w.Module
-		timeout time.Duration
-		want    string
+		name   string
+		module w.Module
+		want   string
 	}{
-		{"a trap", marks(w.Unreachable), 0, "unreachable"},
-		{"a result", marks(w.Const(3)), 0, "returned 3"},
-		{"a deadline", marks(w.Forever, w.Const(0)), 20 * time.Millisecond, "took too long"},
-		{"an exit", exit, 0, "exited with 0"},
-		{"a panic of the host", marks(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), 0, "count is broken"},
+		{"a trap", marks(w.Unreachable), "unreachable"},
+		{"a result", marks(w.Const(3)), "returned 3"},
+		{"fuel that is spent", marks(w.Forever, w.Const(0)), "spent its fuel of 500000"},
+		{"an exit", exit, "exited with 0"},
+		{"a panic of the host", marks(w.Const(7), w.Call(w.Count), w.Drop, w.Const(0)), "count is broken"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			m := load(t, newEngine(t, Options{CallTimeout: test.timeout}), test.module, ModuleOptions{})
+			m := load(t, newEngine(t, Options{}), test.module, ModuleOptions{})
 			for i := range 3 {
 				err := m.Decide(context.Background(), "", &boom{})
 				var f *Failure
@@ -196,7 +194,7 @@ func TestUnusedInstancesAreLetGo(t *testing.T) {
 
 // TestInstancesUnderLoad calls from many tenants while unused instances are let go and the module is closed.
 func TestInstancesUnderLoad(t *testing.T) {
-	m := load(t, newEngine(t, Options{CallTimeout: time.Minute}), returns(w.Const(0)), ModuleOptions{})
+	m := load(t, newEngine(t, Options{}), returns(w.Const(0)), ModuleOptions{})
 	ctx := context.Background()
 	const calls = 400
 	var callers, cleaner sync.WaitGroup

@@ -13,6 +13,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/perihelion-proxy/perihelion/runtime/engine/fuel"
 )
 
 // The exports that are called.
@@ -35,6 +37,7 @@ type Module struct {
 	options  ModuleOptions
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
+	config   string
 	limiter  limiter
 
 	mu struct {
@@ -63,7 +66,10 @@ type pool struct {
 type instance struct {
 	module  *Module
 	guest   api.Module
+	fuel    api.MutableGlobal
 	decide  api.Function
+	ctx     context.Context // tells the host's functions whose call it is
+	stack   [1]uint64       // what a hook returns
 	random  *rand.ChaCha8
 	used    bool               // since the last LetGo; guarded by pool.mu
 	printed [2]strings.Builder // the unfinished lines of stdout and stderr
@@ -84,7 +90,7 @@ func (m *Module) Decide(ctx context.Context, tenant string, call Call) error {
 	if err != nil {
 		return err
 	}
-	err = one.run(ctx, hookDecide, one.decide, call)
+	err = one.run(hookDecide, one.decide, call)
 	p.put(ctx, one, err == nil)
 	return err
 }
@@ -256,43 +262,61 @@ func (p *pool) empty(ctx context.Context) {
 
 // instantiate makes an instance, and lets it initialise and configure itself.
 func (m *Module) instantiate(ctx context.Context, tenant string) (_ *instance, err error) {
-	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: initialize}
-	ctx, stop := context.WithTimeoutCause(ctx, m.engine.options.StartTimeout, errSlow)
-	defer stop()
+	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: "start"}
+	one.ctx = context.WithValue(context.WithoutCancel(ctx), instanceKey{}, one)
 	// Without a name, so that there may be several.
-	one.guest, err = m.runtime.InstantiateModule(context.WithValue(ctx, instanceKey{}, one), m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	one.guest, err = m.runtime.InstantiateModule(one.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
-		return nil, one.explain(ctx, err)
+		if strings.Contains(err.Error(), "unreachable") {
+			// What its fuel was is gone with the instance.
+			err = fmt.Errorf("trapped in its start function, or spent its fuel of %d there", m.options.Fuel*manyTimes)
+		}
+		return nil, one.explain(err)
 	}
 	defer func() {
 		if err != nil {
 			one.close(ctx)
 		}
 	}()
-	if f := one.guest.ExportedFunction(initialize); f != nil {
-		if err := one.run(ctx, initialize, f, nil); err != nil {
-			return nil, err
-		}
-	}
-	if f := one.guest.ExportedFunction(hookConfigure); f != nil {
-		if err := one.run(ctx, hookConfigure, f, nil); err != nil {
-			return nil, err
+	one.fuel = meterOf(one.guest)
+	for _, hook := range []string{initialize, hookConfigure} {
+		if f := one.guest.ExportedFunction(hook); f != nil {
+			if err := one.run(hook, f, nil); err != nil {
+				return nil, err
+			}
 		}
 	}
 	one.decide = one.guest.ExportedFunction(hookDecide)
 	return one, nil
 }
 
-var errSlow = errors.New("policy call took too long")
+// meterOf returns the fuel of a guest. It has one: the rewriter saw to that.
+func meterOf(guest api.Module) api.MutableGlobal {
+	return guest.ExportedGlobal(fuel.Export).(api.MutableGlobal)
+}
+
+// errSpent ends a call whose fuel a function of the host found to be spent.
+var errSpent = errors.New("fuel is spent")
+
+// charge lowers the fuel for what a function of the host does. It panics where it is spent, which ends the call.
+func (i *instance) charge(steps int) {
+	left := int64(i.fuel.Get()) - int64(steps)
+	i.fuel.Set(uint64(left))
+	if left < 0 {
+		panic(errSpent)
+	}
+}
+
+// budget is the fuel of one call of a hook.
+func (i *instance) budget(hook string) int64 {
+	if hook == hookDecide {
+		return i.module.options.Fuel
+	}
+	return i.module.options.Fuel * manyTimes
+}
 
 // run calls one export. After an error the instance must not be used again.
-func (i *instance) run(ctx context.Context, hook string, f api.Function, call Call) (err error) {
-	timeout := i.module.engine.options.CallTimeout
-	if hook != hookDecide {
-		timeout = i.module.engine.options.StartTimeout
-	}
-	ctx, stop := context.WithTimeoutCause(context.WithValue(ctx, instanceKey{}, i), timeout, errSlow)
-	defer stop()
+func (i *instance) run(hook string, f api.Function, call Call) (err error) {
 	i.current, i.hook = call, hook
 	defer func() {
 		i.current = nil
@@ -304,26 +328,25 @@ func (i *instance) run(ctx context.Context, hook string, f api.Function, call Ca
 			err = failure(hook, "host function panicked: %v", p)
 		}
 	}()
-	results, err := f.Call(ctx)
-	if err != nil {
-		return i.explain(ctx, err)
+	i.fuel.Set(uint64(i.budget(hook)))
+	i.stack[0] = 0
+	if err := f.CallWithStack(i.ctx, i.stack[:]); err != nil {
+		return i.explain(err)
 	}
-	if len(results) == 1 && int32(results[0]) != 0 {
-		return failure(hook, "returned %d", int32(results[0]))
+	if code := int32(i.stack[0]); hook != initialize && code != 0 {
+		return failure(hook, "returned %d", code)
 	}
 	return nil
 }
 
 // explain turns an error of wazero into a failure.
-func (i *instance) explain(ctx context.Context, err error) error {
+func (i *instance) explain(err error) error {
 	var exit *sys.ExitError
 	switch {
-	case errors.Is(context.Cause(ctx), errSlow):
-		return failure(i.hook, "took too long")
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
 	case errors.As(err, &exit):
 		return failure(i.hook, "exited with %d", exit.ExitCode())
+	case i.fuel != nil && int64(i.fuel.Get()) < 0:
+		return failure(i.hook, "spent its fuel of %d", i.budget(i.hook))
 	}
 	return failure(i.hook, "%v", err)
 }

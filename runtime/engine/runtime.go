@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/perihelion-proxy/perihelion/runtime/abi"
+	"github.com/perihelion-proxy/perihelion/runtime/engine/fuel"
 )
 
 const (
@@ -21,6 +23,14 @@ const (
 	// MaxMemory is the largest cap that can be set, in bytes.
 	MaxMemory = 256 << 20
 	pageSize  = 64 << 10
+
+	// DefaultFuel is what one call of decide may spend: a flat decision in Go spends dozens of it, and a million stops a
+	// busy loop within milliseconds.
+	DefaultFuel = 500_000
+	// MaxFuel is the most that can be set.
+	MaxFuel = 20_000_000
+	// manyTimes is how many times as much a call may spend that is rare: the start of an instance, and configure.
+	manyTimes = 10
 )
 
 // Options configure an [Engine]. The zero value of each stands for its default.
@@ -28,9 +38,6 @@ type Options struct {
 	// CacheDir keeps compiled modules between processes. It is made with mode 0700, and refused where others may write
 	// to it: it holds native code. Empty: they are kept in memory.
 	CacheDir string
-	// CallTimeout bounds one call of decide; 0: 250 ms, which a call of microseconds needs only on a starved machine.
-	// StartTimeout bounds the start of an instance with its configure; 0: 5 s.
-	CallTimeout, StartTimeout time.Duration
 	// Now is the clock that guests see; nil: the wall clock.
 	Now func() time.Time
 }
@@ -43,12 +50,6 @@ type Engine struct {
 
 // New returns an engine. Its cache folder is made where it is not there.
 func New(o Options) (*Engine, error) {
-	if o.CallTimeout <= 0 {
-		o.CallTimeout = 250 * time.Millisecond
-	}
-	if o.StartTimeout <= 0 {
-		o.StartTimeout = 5 * time.Second
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -90,12 +91,18 @@ func (e *Engine) Close(ctx context.Context) error {
 	return nil
 }
 
+// features are the WebAssembly that a guest may use, all of which is metered.
+const features = api.CoreFeaturesV2 &^ api.CoreFeatureSIMD
+
 // ModuleOptions are what one module is loaded with.
 type ModuleOptions struct {
 	// Config is handed to the module by the function config; at most 64 KiB.
 	Config []byte
 	// Memory caps an instance's memory, in bytes; 0: [DefaultMemory]. It is rounded down to whole pages of 64 KiB.
 	Memory int
+	// Fuel bounds what one call of decide may do, see package fuel; 0: [DefaultFuel]. The start of an instance and its
+	// configure may do ten times as much.
+	Fuel int64
 	// Seed makes the randomness that the guest gets; with the tenant's name it is the same for each run.
 	Seed uint64
 	// Log gets the guest's log lines, at most 1 KiB each and a few a second. level is the guest's, see [abi.Level]; it may
@@ -113,15 +120,16 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 		return nil, refused("configuration has %d bytes as JSON, at most %d are allowed", len(o.Config), abi.MaxConfig)
 	case o.Memory < 0 || o.Memory > MaxMemory:
 		return nil, refused("memory of %d bytes is asked for, at most %d are allowed", o.Memory, MaxMemory)
-	case o.Memory == 0:
-		o.Memory = DefaultMemory
+	case o.Fuel < 0 || o.Fuel > MaxFuel:
+		return nil, refused("fuel of %d is asked for, at most %d is allowed", o.Fuel, MaxFuel)
 	}
+	o.Memory, o.Fuel = cmp.Or(o.Memory, DefaultMemory), cmp.Or(o.Fuel, DefaultFuel)
 	pages := uint32(o.Memory / pageSize)
 	if pages == 0 {
 		return nil, refused("memory of %d bytes is less than a page of %d", o.Memory, pageSize)
 	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(e.cache).WithMemoryLimitPages(pages).WithCloseOnContextDone(true)
-	m := &Module{engine: e, options: o, runtime: wazero.NewRuntimeWithConfig(ctx, config)}
+	config := wazero.NewRuntimeConfig().WithCompilationCache(e.cache).WithMemoryLimitPages(pages).WithCoreFeatures(features)
+	m := &Module{engine: e, options: o, config: string(o.Config), runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	m.mu.pools = map[string]*pool{}
 	defer func() {
 		if err != nil {
@@ -134,6 +142,9 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 		return nil, r
 	case err != nil:
 		return nil, refused("module does not compile: %v", err)
+	}
+	if wasm, err = fuel.Meter(wasm, o.Fuel*manyTimes); err != nil {
+		return nil, refused("module cannot be metered: %v", err)
 	}
 	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
 		return nil, refused("module does not compile: %v", err)
@@ -169,9 +180,6 @@ func (m *Module) check() error {
 	if len(foreign) > 0 {
 		slices.Sort(foreign)
 		return refused("module imports what no policy may: %s", strings.Join(slices.Compact(foreign), ", "))
-	}
-	if len(m.compiled.ImportedMemories()) > 0 {
-		return refused("module imports a memory; it must export its own")
 	}
 	if _, ok := m.compiled.ExportedMemories()["memory"]; !ok {
 		return refused("module does not export its memory as \"memory\"")

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"strings"
 
 	"github.com/tetratelabs/wazero/api"
@@ -30,6 +29,8 @@ const (
 	maxVectors = 64
 	// maxRandom bounds what one call of random_get writes, in bytes.
 	maxRandom = 64 << 10
+	// randomBytes is how many bytes of randomness are made for one step of fuel.
+	randomBytes = 16
 )
 
 // wasi is a closed WASI: a guest has no arguments, environment, files or sockets. What it prints are log lines, its
@@ -50,7 +51,7 @@ func wasi() map[string]function {
 	}
 	for name, f := range map[string]struct {
 		params string
-		call   func(context.Context, api.Module, []uint64)
+		call   hostFunc
 	}{
 		"args_get": {"ii", errno(0)}, "args_sizes_get": {"ii", nothing}, "environ_get": {"ii", errno(0)}, "environ_sizes_get": {"ii", nothing},
 		"clock_time_get": {"iIi", clockTime}, "fd_close": {"i", errno(errnoBadf)}, "fd_prestat_get": {"ii", errno(errnoBadf)},
@@ -76,12 +77,12 @@ func signature(params string) []api.ValueType {
 }
 
 // errno is a function that answers nothing but an error number; 0 is success.
-func errno(n uint64) func(context.Context, api.Module, []uint64) {
-	return func(_ context.Context, _ api.Module, stack []uint64) { stack[0] = n }
+func errno(n uint64) hostFunc {
+	return func(_ *instance, _ api.Module, stack []uint64) { stack[0] = n }
 }
 
 // nothing answers that there are no arguments, or no variables.
-func nothing(_ context.Context, guest api.Module, stack []uint64) {
+func nothing(_ *instance, guest api.Module, stack []uint64) {
 	ok := guest.Memory().WriteUint32Le(uint32(stack[0]), 0) && guest.Memory().WriteUint32Le(uint32(stack[1]), 0)
 	succeed(stack, ok)
 }
@@ -93,27 +94,28 @@ func succeed(stack []uint64, ok bool) {
 	}
 }
 
-func clockTime(ctx context.Context, guest api.Module, stack []uint64) {
-	now := caller(ctx).module.engine.options.Now()
+func clockTime(one *instance, guest api.Module, stack []uint64) {
+	now := one.module.engine.options.Now()
 	succeed(stack, guest.Memory().WriteUint64Le(uint32(stack[2]), uint64(now.UnixMilli())*1e6))
 }
 
-func randomGet(ctx context.Context, guest api.Module, stack []uint64) {
+func randomGet(one *instance, guest api.Module, stack []uint64) {
 	length := uint32(stack[1])
 	if length > maxRandom {
 		stack[0] = errnoInval
 		return
 	}
+	one.charge(int(length) / randomBytes)
 	buffer, ok := guest.Memory().Read(uint32(stack[0]), length)
 	if ok {
-		_, _ = caller(ctx).random.Read(buffer) // never fails
+		_, _ = one.random.Read(buffer) // never fails
 	}
 	succeed(stack, ok)
 }
 
 // fdWrite logs what a guest prints, up to a bound, and says that it printed all. A line may come in many parts: Go prints
 // a panic word by word.
-func fdWrite(ctx context.Context, guest api.Module, stack []uint64) {
+func fdWrite(one *instance, guest api.Module, stack []uint64) {
 	fd, vectors, n, written := uint32(stack[0]), uint32(stack[1]), uint32(stack[2]), uint32(stack[3])
 	if fd != 1 && fd != 2 {
 		stack[0] = errnoBadf
@@ -141,7 +143,8 @@ func fdWrite(ctx context.Context, guest api.Module, stack []uint64) {
 		text.Write(part)
 		total += size
 	}
-	caller(ctx).print(int(fd), text.String())
+	one.charge(logSteps + int(n) + text.Len()/stepBytes)
+	one.print(int(fd), text.String())
 	succeed(stack, memory.WriteUint32Le(written, total))
 }
 
@@ -171,7 +174,7 @@ func (i *instance) flush(fd int) {
 }
 
 // pollOneoff says at once that what the guest waits for has come: a guest that sleeps does not.
-func pollOneoff(_ context.Context, guest api.Module, stack []uint64) {
+func pollOneoff(_ *instance, guest api.Module, stack []uint64) {
 	in, out, n, stored := uint32(stack[0]), uint32(stack[1]), uint32(stack[2]), uint32(stack[3])
 	if n == 0 {
 		stack[0] = errnoInval
@@ -192,14 +195,14 @@ func pollOneoff(_ context.Context, guest api.Module, stack []uint64) {
 }
 
 // procExit ends the guest: whatever it says, a policy that exits has failed.
-func procExit(ctx context.Context, guest api.Module, stack []uint64) {
+func procExit(one *instance, guest api.Module, stack []uint64) {
 	code := uint32(stack[0])
-	_ = guest.CloseWithExitCode(ctx, code) // always nil: there are no files to close
+	_ = guest.CloseWithExitCode(one.ctx, code) // always nil: there are no files to close
 	panic(sys.NewExitError(code))
 }
 
 // abort is what AssemblyScript calls where it gives up.
-func abort(ctx context.Context, guest api.Module, _ []uint64) {
-	_ = guest.CloseWithExitCode(ctx, 255) // as above
+func abort(one *instance, guest api.Module, _ []uint64) {
+	_ = guest.CloseWithExitCode(one.ctx, 255) // as above
 	panic(sys.NewExitError(255))
 }

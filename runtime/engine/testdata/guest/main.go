@@ -48,6 +48,8 @@ func decide() int32 {
 		for {
 			held = append(held, make([]byte, 1<<20))
 		}
+	case "count":
+		return count()
 	case "recurse":
 		return recurse(1)
 	}
@@ -80,6 +82,21 @@ func lookAround() int32 {
 	}
 	if time.Now().UnixMilli() != nowMillis() {
 		return 7
+	}
+	return 0
+}
+
+// count makes a map of words and looks each up: work of the kind that a policy may do.
+func count() int32 {
+	words := map[string]int{}
+	for i := range 200 {
+		words[strconv.Itoa(i%100)]++
+	}
+	for word, n := range words {
+		if n != 2 {
+			println(word)
+			return 8
+		}
 	}
 	return 0
 }
