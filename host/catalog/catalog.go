@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,8 +54,9 @@ type Catalog struct {
 	options  Options
 	logger   *slog.Logger
 	settings settingsReader
-	// read makes one picture; a test puts its own in place.
+	// read makes one picture, take one digest; a test puts its own in place.
 	read func(ctx context.Context, database string) (*Snapshot, error)
+	take func(ctx context.Context, database string, before *digest) (*digest, error)
 
 	// running ends with Close, and with it every load.
 	running context.Context
@@ -66,6 +69,9 @@ type Catalog struct {
 		generation uint64
 		clock      uint64 // counts uses, for picking the picture that was used longest ago
 		pictures   map[string]*picture
+		baselines  map[string]*baseline
+		doubts     map[string]error // why no picture of the database is loaded
+		kept       map[string]*connection
 	}
 }
 
@@ -99,11 +105,14 @@ func New(options Options) *Catalog {
 		options.Config = options.Config.Copy()
 	}
 	c := &Catalog{options: options, logger: options.Logger}
-	c.read = c.readFromPostgres
+	c.read, c.take = c.readFromPostgres, c.takeFromPostgres
 	// The loads belong to the Catalog, not to the caller whose statement happened to need one first.
 	c.running, c.stop = context.WithCancelCause(context.Background())
 	c.settings = settingsReader{slot: make(chan struct{}, 1), dial: c.dial, memory: options.FailureMemory}
 	c.mu.pictures = map[string]*picture{}
+	c.mu.baselines = map[string]*baseline{}
+	c.mu.doubts = map[string]error{}
+	c.mu.kept = map[string]*connection{}
 	return c
 }
 
@@ -152,6 +161,9 @@ func (c *Catalog) current(database string) (*Snapshot, *flight, error) {
 	defer c.mu.Unlock()
 	if c.mu.closed {
 		return nil, nil, ErrClosed
+	}
+	if why := c.mu.doubts[database]; why != nil {
+		return nil, nil, why
 	}
 	p := c.mu.pictures[database]
 	if p == nil {
@@ -219,6 +231,14 @@ func (c *Catalog) load(database string, p *picture, f *flight, refreshes uint64)
 		c.mu.generation++
 		snapshot.Generation = c.mu.generation
 		f.snapshot, p.current, p.failure = snapshot, snapshot, nil
+		switch b := c.mu.baselines[database]; {
+		case b == nil:
+			c.mu.baselines[database] = &baseline{digest: snapshot.digest}
+		case b.announced:
+			b.digest, b.announced = snapshot.digest, false
+		case b.digest.files == nil && maps.Equal(b.digest.parts, snapshot.digest.parts):
+			b.digest = snapshot.digest
+		}
 	}
 	c.mu.Unlock()
 	close(f.done)
@@ -235,10 +255,15 @@ func (c *Catalog) load(database string, p *picture, f *flight, refreshes uint64)
 }
 
 // Refresh says that the schema of the database has changed, and is visible to a new transaction: the next Snapshot
-// reads it anew, and its generation is greater. A load that is under way is not used. Refresh does no I/O.
+// reads it anew, and its generation is greater. A load that is under way is not used. Refresh does no I/O. Where the
+// caller then makes known that all that was read before is void, it says so with [Catalog.Announced].
 func (c *Catalog) Refresh(database string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.refreshLocked(database)
+}
+
+func (c *Catalog) refreshLocked(database string) {
 	if p := c.mu.pictures[database]; p != nil {
 		p.refreshes++
 		p.current = nil
@@ -255,25 +280,32 @@ func (c *Catalog) RefreshAll() {
 	}
 }
 
+// Warm begins to load the picture of the database where there is none, and does not wait for it.
+func (c *Catalog) Warm(database string) {
+	_, _, _ = c.current(database) // whoever needs the picture is told what is wrong
+}
+
 // Close ends what is under way and returns when the last load and connection are gone. Calls after it get [ErrClosed].
 func (c *Catalog) Close() {
 	c.mu.Lock()
 	c.mu.closed = true
 	clear(c.mu.pictures)
+	kept := slices.Collect(maps.Values(c.mu.kept))
+	clear(c.mu.kept)
 	c.mu.Unlock()
 	c.stop(ErrClosed)
 	c.loads.Wait()
+	for _, k := range kept {
+		k.rest()
+	}
 	c.settings.close()
 }
 
-// readFromPostgres makes a picture through a connection of its own.
-func (c *Catalog) readFromPostgres(ctx context.Context, database string) (*Snapshot, error) {
-	conn, err := c.dial(ctx, database)
-	if err != nil {
-		return nil, err
-	}
-	defer hangUp(conn)
-	snapshot, err := load(ctx, conn)
+func (c *Catalog) readFromPostgres(ctx context.Context, database string) (snapshot *Snapshot, err error) {
+	err = c.connected(ctx, database, func(conn *pgx.Conn) (err error) {
+		snapshot, err = load(ctx, conn)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogs: %w", err)
 	}
@@ -298,7 +330,8 @@ func (c *Catalog) dial(ctx context.Context, database string) (*pgx.Conn, error) 
 	config.RuntimeParams["application_name"] = applicationName
 	// Not as a parameter of the startup, so that the server's own can still be asked for.
 	config.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		return conn.Exec(ctx, "SET search_path = pg_catalog").Close()
+		// The queries are short, and what takes long is no work for a compiler or for several processes.
+		return conn.Exec(ctx, "SET search_path = pg_catalog; SET jit = off; SET max_parallel_workers_per_gather = 0").Close()
 	}
 	config.RuntimeParams["statement_timeout"] = fmt.Sprint(c.options.StatementTimeout.Milliseconds())
 	config.RuntimeParams["default_transaction_read_only"] = "on"

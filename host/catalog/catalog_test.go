@@ -20,7 +20,7 @@ func scripted(t *testing.T, options Options) (c *Catalog, started chan string, r
 			if err != nil {
 				return nil, err
 			}
-			return &Snapshot{}, nil
+			return &Snapshot{digest: &digest{}}, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -187,7 +187,7 @@ func TestCallersHammerOneCatalog(t *testing.T) {
 	}
 	c.read = func(_ context.Context, database string) (*Snapshot, error) {
 		changes, _ := truth.Load(database)
-		return &Snapshot{ServerVersion: changes.(int)}, nil
+		return &Snapshot{ServerVersion: changes.(int), digest: &digest{}}, nil
 	}
 	var writers, readers sync.WaitGroup
 	for _, d := range []string{"a", "b", "c", "d"} {

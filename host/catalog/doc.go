@@ -6,6 +6,9 @@
 // package analyze judges. It keeps one promise that R3's schema events rest on: after [Catalog.Refresh] returned, no
 // caller is given a picture that was read before.
 //
-// Lock order: Catalog.mu is the only lock that guards pictures; InitialSettings has a connection of its own behind a
-// one-slot semaphore. No I/O, callback or log happens under Catalog.mu.
+// A picture has the digest of the catalogs that it was read from, taken in the same transaction; [Catalog.Check] takes it
+// again and says what has changed past everybody.
+//
+// Lock order: a connection's slot before Catalog.mu, which guards everything else; InitialSettings has a connection of its
+// own behind a one-slot semaphore. No I/O, callback or log happens under Catalog.mu.
 package catalog

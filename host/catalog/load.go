@@ -50,6 +50,13 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 		domains: map[uint32]bool{},
 	}
 	s := a.snapshot
+	// In the transaction's snapshot, as all that follows: the picture is what the digest says.
+	if s.digest, err = readDigest(ctx, tx); err != nil {
+		return nil, fmt.Errorf("take the digest: %w", err)
+	}
+	if err := s.digest.readFiles(ctx, tx, a.intern); err != nil {
+		return nil, fmt.Errorf("read files: %w", err)
+	}
 	if err := tx.QueryRow(ctx, queryServer).Scan(&s.ServerVersion, &s.UTF8, &s.UnsafeCasts, &s.EventTriggers); err != nil {
 		return nil, fmt.Errorf("read the server's version: %w", err)
 	}

@@ -176,6 +176,7 @@ type Snapshot struct {
 	operators map[string][]Operator
 	types     map[string][]*Type
 	dates     map[string]struct{}
+	digest    *digest // of the catalogs that the picture was read from
 }
 
 // Relation returns the relation of the schema and name, or nil.
