@@ -131,7 +131,7 @@ func (a *account) relation(r *catalog.Relation, via []string) {
 func (a *account) function(name string, f catalog.Function) {
 	a.call(name, f.Arguments, Call{
 		Name: f.Schema + "." + name, Volatility: f.Volatility.String(), Builtin: f.Builtin,
-		Reviewed: reviewedFunctions[name+"("+f.Arguments+")"],
+		Reviewed: spellOut(reviewedFunctions[name+"("+f.Arguments+")"], reviewedFunctions),
 	})
 }
 
@@ -141,7 +141,7 @@ func (a *account) operator(name string, o catalog.Operator) {
 	}
 	a.call(name, o.Operands, Call{
 		Name: o.Schema + "." + name, Operator: true, Volatility: o.Volatility.String(), Builtin: o.Builtin,
-		Reviewed: reviewedOperators[name+"("+o.Operands+")"],
+		Reviewed: spellOut(reviewedOperators[name+"("+o.Operands+")"], reviewedOperators),
 	})
 }
 
@@ -241,7 +241,7 @@ var remedies = []struct{ words, remedy string }{
 	{"whose row security calls", "drop the row security of the table, or ask for the rows through a table without"},
 	{"foreign table", "keep the rows in a materialized view: REFRESH voids what was kept"},
 	{"temporary table", "nothing to change: only its session sees it"},
-	{"which is not known", "check the name; if it was created past the home, the picture of the catalogs follows within catalog_check"},
+	{"which is not known", "check the name; what was created past the home is known once the home reads the catalogs anew"},
 	{"is not in the search path", "qualify the name with its schema"},
 	{"may be any of", "qualify the name with its schema"},
 	{"row type of", "name the columns"},

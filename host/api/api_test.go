@@ -92,7 +92,16 @@ func TestEveryEndpointSaysWhatIsWrong(t *testing.T) {
 		{"invalidate: a long database", "POST", "/api/edge/invalidate", adminToken, `{"database":"` + long + `"}`, nil, 400, "database"},
 		{"invalidate: a large body", "POST", "/api/edge/invalidate", adminToken, `{"database":"` + strings.Repeat("x", maxBodyBytes) + `"}`, nil, 413, "larger"},
 		{"explain: no statement", "POST", "/api/explain", adminToken, `{"database":"shop","user":"u"}`, nil, 400, "sql"},
-		{"explain: no user", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1"}`, nil, 400, "user"},
+		{"explain: a user with a line end", "POST", "/api/explain", adminToken, `{"database":"shop","user":"a\nb","sql":"select 1"}`, nil, 400, "user"},
+		{"explain: a long database", "POST", "/api/explain", adminToken, `{"database":"` + long + `","sql":"select 1"}`, nil, 400, "database"},
+		{"explain: a long search_path", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","search_path":"` + strings.Repeat("x", maxSettingBytes+1) + `"}`, nil, 400, "search_path"},
+		{"explain: a search_path twice", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","search_path":"a","settings":{"Search_Path":"b"}}`, nil, 400, "search_path"},
+		{"explain: a setting twice", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","settings":{"TimeZone":"a","timezone":"b"}}`, nil, 400, "twice"},
+		{"explain: a setting without a name", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","settings":{"":"b"}}`, nil, 400, "name"},
+		{"explain: a long setting", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","settings":{"a":"` + strings.Repeat("x", maxSettingBytes+1) + `"}}`, nil, 400, "longer"},
+		{"explain: too many parameters", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","parameters":[null` + strings.Repeat(",null", maxExplainParameters) + `]}`, nil, 400, "parameters"},
+		{"explain: a parameter that is no text", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","parameters":[1]}`, nil, 400, "parameters"},
+		{"explain: a misspelt field", "POST", "/api/explain", adminToken, `{"database":"shop","sql":"select 1","searchpath":"a"}`, nil, 400, "searchpath"},
 		{"explain: no database", "POST", "/api/explain", adminToken, `{"user":"u","sql":"select 1"}`, nil, 400, "database"},
 		{"explain: an unknown database", "POST", "/api/explain", adminToken, `{"database":"unknown","user":"u","sql":"select 1"}`, nil, 404, "look again"},
 		{"explain: the node fails", "POST", "/api/explain", adminToken, `{"database":"fails","user":"u","sql":"select 1"}`, nil, 500, "log"},
@@ -218,7 +227,7 @@ func TestEachTokenOpensItsEndpointsOnly(t *testing.T) {
 }
 
 func TestEdgeSendsPeopleToItsHome(t *testing.T) {
-	edge := newHome(t, 0, func(o *Options) { o.Home = nil })
+	edge := newHome(t, 0, func(o *Options) { o.Home, o.HomeURL = nil, func() string { return "https://home.example:6433/" } })
 	for _, e := range endpoints {
 		token := adminToken
 		if e.forEdges {
@@ -231,7 +240,7 @@ func TestEdgeSendsPeopleToItsHome(t *testing.T) {
 			}
 			continue
 		}
-		if f := failure(t, res); res.Code != 404 || !strings.Contains(f.Hint, "home") {
+		if f := failure(t, res); res.Code != 404 || f.Hint != "ask the home: "+e.method+" https://home.example:6433"+e.path {
 			t.Errorf("%s %s: got %d %+v, want 404 and a hint to ask the home", e.method, e.path, res.Code, f)
 		}
 		if res := ask(edge.server, e.method, e.path, "", ""); res.Code != 401 {
@@ -259,8 +268,13 @@ func TestAnswersHaveTheirShape(t *testing.T) {
 		{"figures", "GET", "/api/stats", adminToken, "", 200, fmt.Sprintf(`{"role":"home","epoch":%q,"version":%d,"sessions":0,"cache":%s}`, h.log.Epoch(), h.log.Last(), zeroCache)},
 		{"metrics", "GET", "/metrics", adminToken, "", 200, "a_metric 1"},
 		{
-			"explain", "POST", "/api/explain", adminToken, `{"database":"shop","user":"u","sql":"select 1"}`, 200,
-			`{"fingerprint":"0000000000000abc","verdict":"read","reason":"reads only","relations":[],"decision":{"cache":true,"ttl_ms":1500,"level":"bounded","reason":"the default","policy":""}}`,
+			"explain", "POST", "/api/explain", adminToken, `{"database":"shop","user":"u","sql":"select 1","settings":{"TimeZone":"UTC"},"parameters":["a",null]}`, 200,
+			`{"database":"shop","user":"u","search_path":null,"cached":true,"why":"it reads only","fingerprint":"0000000000000abc","verdict":"read","reason":"reads only",` +
+				`"command":"","normalized":"","relations":[],"uses":[{"relation":"public.t","kind":"table","rows":-1,"path":[]}],"calls":[],` +
+				`"findings":[{"reason":"map[timezone:UTC] 2","word":"","position":0,"remedy":""}],"writes":{"anything":false,"cluster":false,"relations":[]},` +
+				`"decision":{"cache":true,"ttl_ms":1500,"level":"bounded","reason":"the default","policy":""},"key":[],"statements":[{"sql":"select 1","position":1,` +
+				`"fingerprint":"0000000000000000","verdict":"opaque","reason":"","command":"SELECT","normalized":"","relations":[],"uses":[],"calls":[],"findings":[],` +
+				`"writes":{"anything":false,"cluster":false,"relations":[]}}]}`,
 		},
 		{
 			"policies", "GET", "/api/policies", adminToken, "", 200,

@@ -9,7 +9,6 @@ import (
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/registry"
-	"github.com/perihelion-proxy/perihelion/host/statement"
 )
 
 // Options is what a [Server] is made from.
@@ -20,6 +19,8 @@ type Options struct {
 	AdminToken string
 	// Home is the home's half. Nil on an edge, which answers the home's endpoints with 404.
 	Home *Home
+	// HomeURL returns where an edge's home is, for whoever asks the edge what only the home knows. Nil at a home.
+	HomeURL func() string
 	// Stats returns the node's figures. Required.
 	Stats func() Stats
 	// Ready returns the checks of /readyz. Their texts are public: anyone may read them. Nil: always ready.
@@ -72,32 +73,6 @@ type WireInfo struct {
 	Binding []byte
 	// Remote is the address that the tunnel came from.
 	Remote string
-}
-
-// ExplainRequest asks what the node would do with a statement.
-type ExplainRequest struct {
-	Database string `json:"database"`
-	User     string `json:"user"`
-	SQL      string `json:"sql"`
-}
-
-// Explanation is what the node would do with a statement, and why.
-type Explanation struct {
-	Fingerprint uint64
-	Verdict     statement.Verdict
-	Reason      string
-	Relations   []string
-	Decision    Decision
-}
-
-// Decision is what the policies in charge say of a statement.
-type Decision struct {
-	Cache  bool
-	TTL    time.Duration
-	Level  string
-	Reason string
-	// Policy names the policy that decided. Empty: the node's defaults.
-	Policy string
 }
 
 // Policy describes one policy of the node.

@@ -88,8 +88,13 @@ func explainForTest(_ context.Context, r ExplainRequest) (Explanation, error) {
 		return Explanation{}, &Error{Status: http.StatusNotFound, Message: "no such database", Hint: "look again"}
 	}
 	return Explanation{
-		Fingerprint: 0xabc, Verdict: statement.Read, Reason: "reads only",
-		Decision: Decision{Cache: true, TTL: 1500 * time.Millisecond, Level: "bounded", Reason: "the default"},
+		Database: r.Database, User: r.User, Cached: true, Why: "it reads only",
+		StatementExplanation: StatementExplanation{
+			Fingerprint: 0xabc, Verdict: statement.Read, Reason: "reads only", Uses: []RelationUse{{Relation: "public.t", Kind: "table", Rows: -1}},
+			Findings: []Finding{{Reason: fmt.Sprint(r.Settings, len(r.Parameters))}},
+		},
+		Statements: []StatementExplanation{{SQL: "select 1", Position: 1, Command: "SELECT"}},
+		Decision:   Decision{Cache: true, TTL: 1500 * time.Millisecond, Level: "bounded", Reason: "the default"},
 	}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -88,8 +89,16 @@ func (s *Server) atHome(next echo.HandlerFunc) echo.HandlerFunc {
 	if s.home != nil {
 		return next
 	}
-	return func(echo.Context) error {
-		return &Error{Status: http.StatusNotFound, Message: "this node is an edge", Hint: "ask the home: edge.home_url names it"}
+	// It does not forward: its own token opens nothing but the log and the tunnel, and a token of the asker's is not its
+	// to carry.
+	return func(c echo.Context) error {
+		hint := "ask the home: edge.home_url names it"
+		if s.opts.HomeURL != nil {
+			if home := s.opts.HomeURL(); home != "" {
+				hint = "ask the home: " + c.Request().Method + " " + strings.TrimSuffix(home, "/") + c.Request().URL.Path
+			}
+		}
+		return &Error{Status: http.StatusNotFound, Message: "this node is an edge", Hint: hint}
 	}
 }
 

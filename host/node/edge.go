@@ -54,6 +54,8 @@ func (e *edge) fill(s *session.Shared) {
 
 func (e *edge) home() *api.Home { return nil }
 
+func (e *edge) homeURL() string { return e.link.Status().Home }
+
 func (e *edge) stats(s *api.Stats) {
 	status := e.link.Status()
 	s.Epoch, s.Version = status.Epoch, status.Position

@@ -43,6 +43,8 @@ type home struct {
 	log      *invalidation.Log
 	registry *registry.Registry
 	catalog  *catalog.Catalog
+	// tenant says who a session belongs to, as the sessions are told.
+	tenant   func(database, user, application string) string
 	analyzer *analyze.Analyzer
 	policies *policy.Set
 	rates    changes.Rates
@@ -75,6 +77,7 @@ func newHome(n *Node) (role, error) {
 
 func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal, s.Position = h.log.Floors(), h, h, h.log.Last
+	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	if h.node.config.Auth == config.AuthSCRAM {
 		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) {
@@ -218,18 +221,7 @@ func (h *home) home() *api.Home {
 	}
 }
 
-func (h *home) explain(ctx context.Context, r api.ExplainRequest) (api.Explanation, error) {
-	who := session.Identity{Tenant: "default", Database: r.Database, User: r.User}
-	d := h.analyzer.Describe(ctx, r.Database, "", r.SQL)
-	if d.Verdict == statement.Read && d.Many {
-		d = &statement.Descriptor{Fingerprint: d.Fingerprint, Verdict: statement.Opaque, Reason: "holds several statements", Relations: d.Relations}
-	}
-	decision := h.decide(ctx, who, d)
-	return api.Explanation{
-		Fingerprint: d.Fingerprint, Verdict: d.Verdict, Reason: d.Reason, Relations: d.Relations,
-		Decision: api.Decision{Cache: decision.Cache, TTL: decision.TTL, Level: decision.Level, Reason: decision.Reason, Policy: decision.Policy},
-	}, nil
-}
+func (h *home) homeURL() string { return "" }
 
 func (h *home) stats(s *api.Stats) {
 	s.Epoch, s.Version = h.log.Epoch(), h.log.Last()

@@ -68,6 +68,8 @@ type role interface {
 	fill(*session.Shared)
 	// home is the home's half of the API; nil at an edge.
 	home() *api.Home
+	// homeURL is where an edge's home is; empty at a home.
+	homeURL() string
 	// stats completes the node's figures.
 	stats(*api.Stats)
 	ready() []api.Check
@@ -111,7 +113,7 @@ func New(cfg *config.Config, options Options) (*Node, error) {
 	n.role.fill(shared)
 	n.sessions = newSessions(shared, cfg.Sessions.Max, n.logger)
 	n.api = api.New(api.Options{
-		AuthToken: cfg.Edge.AuthToken.Reveal(), AdminToken: cfg.AdminToken.Reveal(), Home: n.role.home(),
+		AuthToken: cfg.Edge.AuthToken.Reveal(), AdminToken: cfg.AdminToken.Reveal(), Home: n.role.home(), HomeURL: n.role.homeURL,
 		Stats: n.Stats, Ready: n.role.ready, Metrics: n.metrics.handler(), Logger: n.logger,
 	})
 	return n, nil
