@@ -56,6 +56,8 @@ type homeFlags struct {
 	Policies            string `key:"policies.folder" placeholder:"DIR"`
 	PoliciesMaxFailures string `key:"policies.max_failures" placeholder:"N"`
 	PoliciesCacheDir    string `key:"policies.cache_dir" placeholder:"DIR"`
+	Source              string `key:"source" placeholder:"WHERE"`
+	WALMaxSlots         string `key:"wal.max_slots" name:"wal-max-slots" placeholder:"N"`
 }
 
 type edgeFlags struct {

@@ -33,6 +33,9 @@ type Catalog interface {
 // Options configure an [Analyzer]. The zero value of each but Catalog stands for its default.
 type Options struct {
 	Catalog Catalog
+	// Logged reports whether writes to a database are learned of from its WAL alone, so that nobody hears of those to
+	// unlogged relations. Where its answer changes, the picture must be read anew. Nil: no database's are.
+	Logged func(database string) bool
 	// Logger gets what an operator must know. Nil discards it.
 	Logger *slog.Logger
 	// MaxEntries and MaxBytes bound the descriptors that are remembered.
@@ -49,6 +52,7 @@ type Analyzer struct {
 	wait    time.Duration
 	// texts and shapes remember descriptors by the text, and by what is left of a text without its literals.
 	texts, shapes *memo
+	logged        func(database string) bool
 	// nothing judges statements where no picture can be had: nothing is known, so no name is found.
 	nothing *catalog.Snapshot
 }
@@ -73,6 +77,7 @@ func New(options Options) *Analyzer {
 		wait:    options.Wait,
 		texts:   newMemo(options.MaxEntries/2, options.MaxBytes/2),
 		shapes:  newMemo(options.MaxEntries/2, options.MaxBytes/2),
+		logged:  options.Logged,
 		nothing: catalog.NewEmpty(),
 	}
 }
@@ -102,7 +107,7 @@ func (a *Analyzer) Describe(ctx context.Context, database, path, sql string) *st
 		}
 	}
 	key.database, key.path, key.text = strings.Clone(database), strings.Clone(path), strings.Clone(sql)
-	d := a.describe(key.text, a.scene(snapshot, path))
+	d := a.describe(key.text, a.scene(snapshot, key.database, path))
 	shared := shape != nil && d.shareable()
 	if !shared || !literals {
 		a.texts.add(key, d.Descriptor)
@@ -130,10 +135,15 @@ type scene struct {
 	path     []string
 	account  *account
 	nothing  bool
+	// logged is set where nobody hears of writes to unlogged relations.
+	logged bool
 }
 
-func (a *Analyzer) scene(snapshot *catalog.Snapshot, path string) *scene {
-	return &scene{snapshot: snapshot, path: statement.Schemas(path), nothing: snapshot == a.nothing}
+func (a *Analyzer) scene(snapshot *catalog.Snapshot, database, path string) *scene {
+	return &scene{
+		snapshot: snapshot, path: statement.Schemas(path), nothing: snapshot == a.nothing,
+		logged: a.logged != nil && a.logged(database),
+	}
 }
 
 // unread reports whether there is no picture of the catalogs.

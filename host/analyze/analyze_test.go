@@ -162,6 +162,26 @@ func TestAnEventTriggerMayDoAnythingToTheSession(t *testing.T) {
 	}
 }
 
+func TestAnUnloggedRelationIsReadOnlyWhereItsWritesAreSeen(t *testing.T) {
+	unlogged := func(r *catalog.Relation) { r.Unlogged = true }
+	s := catalog.NewBuilder(180000).Relation("orders", catalog.Table).Relation("counters", catalog.Table, unlogged).
+		Relation("mixed", catalog.PartitionedTable).Relation("mixed_1", catalog.Table, unlogged).Inherit("mixed", "mixed_1").
+		Relation("seen", catalog.View).Over("seen", "counters").Snapshot(1)
+	logged := New(Options{Catalog: fixed{s}, Logged: func(database string) bool { return database == "followed" }})
+	for sql, want := range map[string]statement.Verdict{
+		"SELECT * FROM orders": statement.Read, "SELECT * FROM counters": statement.Opaque, "SELECT * FROM mixed": statement.Opaque,
+		"SELECT * FROM seen": statement.Opaque, "UPDATE counters SET id = 1": statement.Write,
+	} {
+		d := logged.Describe(t.Context(), "followed", "", sql)
+		if d.Verdict != want || want == statement.Opaque && !strings.Contains(d.Reason, "not in the WAL") {
+			t.Errorf("%s: got %s, want %s", sql, judged(d), want)
+		}
+		if d := logged.Describe(t.Context(), "other", "", sql); d.Verdict == statement.Opaque {
+			t.Errorf("%s in a database that is not followed: got %s", sql, judged(d))
+		}
+	}
+}
+
 func TestAnOlderServerHasNoConstructsForJSON(t *testing.T) {
 	s := catalog.NewBuilder(150000).Snapshot(1)
 	for _, sql := range []string{"SELECT '{}' IS JSON", "SELECT JSON_OBJECT('a': 1)", "SELECT JSON_VALUE('{}', '$.a')"} {

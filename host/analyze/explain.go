@@ -69,7 +69,7 @@ func (a *Analyzer) Explain(ctx context.Context, database, path, sql string) *Exp
 	if snapshot == nil {
 		snapshot = a.await(ctx, database)
 	}
-	in := a.scene(snapshot, path)
+	in := a.scene(snapshot, database, path)
 	in.account = &account{text: sql}
 	d := a.describe(sql, in)
 	e := &Explanation{Descriptor: d.Descriptor, Path: in.path, Findings: in.account.findings, Uses: in.account.uses, Calls: in.account.calls}

@@ -131,7 +131,7 @@ func BenchmarkDescribeANewText(b *testing.B) {
 			a, s := analyzer(shop()), shop()
 			b.ReportAllocs()
 			for b.Loop() {
-				a.describe(sql, a.scene(s, ""))
+				a.describe(sql, a.scene(s, "shop", ""))
 			}
 		})
 	}

@@ -104,6 +104,9 @@ func (w *walk) readRelation(r *catalog.Relation) {
 		if of != r {
 			w.account.relation(of, append(slices.Clone(w.via), "reads "+r.String()))
 		}
+		if of.Unlogged && w.logged {
+			w.opaque("reads the unlogged " + of.Kind.String() + " " + of.String() + ", whose changes are not in the WAL")
+		}
 		if of.Kind == catalog.ForeignTable {
 			w.doubt("reads the foreign table " + of.String())
 		}

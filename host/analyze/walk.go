@@ -14,6 +14,7 @@ type walk struct {
 	judgement
 
 	snapshot *catalog.Snapshot
+	logged   bool // see scene
 	// path is the session's search_path, nil where it is not known.
 	path []string
 	// root is the statement, columns the names that it gives to columns.
@@ -32,7 +33,7 @@ type walk struct {
 }
 
 func newWalk(in *scene) *walk {
-	w := &walk{judgement: judgement{at: -1, account: in.account}, snapshot: in.snapshot, path: in.path, writes: map[string]struct{}{}}
+	w := &walk{judgement: judgement{at: -1, account: in.account}, snapshot: in.snapshot, logged: in.logged, path: in.path, writes: map[string]struct{}{}}
 	if w.snapshot.UnsafeCasts {
 		w.unknownCode("may use a cast of the database's own by a function that is not immutable")
 	}

@@ -107,6 +107,31 @@ type Stats struct {
 	Link *LinkStats `json:"link,omitempty"`
 	// Edges is how many edges are registered; nil at an edge.
 	Edges *int `json:"edges,omitempty"`
+	// Sources are where a home learns of writes, for each database that has sessions.
+	Sources []Source `json:"sources,omitempty"`
+}
+
+// SourceWAL is the [Source.Source] of a database whose WAL is followed.
+const SourceWAL = "wal"
+
+// Source is where a home learns of the writes to one database.
+type Source struct {
+	Database string `json:"database"`
+	// Source is "wal" where the WAL is followed and "wire" where only what passes the home is seen; "starting" and "lost"
+	// where there is no slot yet, or not any more.
+	Source string `json:"source"`
+	// Reason says why it is not "wal".
+	Reason string `json:"reason,omitempty"`
+	Slot   string `json:"slot,omitempty"`
+	// Followed is set where it is tried to follow the WAL, successfully or not.
+	Followed bool `json:"-"`
+	// BehindBytes is how much of the WAL was not decoded at the last look, BehindMS how long ago all of it had been.
+	BehindBytes uint64 `json:"behind_bytes"`
+	BehindMS    int64  `json:"behind_ms"`
+	// Transactions have become visible; Whole of them may have changed anything. Reconnects counts the attempts but the first.
+	Transactions uint64 `json:"transactions"`
+	Whole        uint64 `json:"transactions_whole"`
+	Reconnects   uint64 `json:"reconnects"`
 }
 
 // CacheStats are the figures of a node's cache. All but Entries and Bytes count from the node's start.

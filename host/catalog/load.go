@@ -112,11 +112,12 @@ func (a *assembly) readRelations(ctx context.Context, tx pgx.Tx) error {
 		schema, name, kind string
 		rowSecurity, rules bool
 		rows               float64
+		unlogged           bool
 	)
-	return forEach(ctx, tx, queryRelations, nil, []any{&oid, &schema, &name, &kind, &rowSecurity, &rules, &rows}, func() {
+	return forEach(ctx, tx, queryRelations, nil, []any{&oid, &schema, &name, &kind, &rowSecurity, &rules, &rows, &unlogged}, func() {
 		r := &Relation{
 			Schema: a.intern(schema), Name: a.intern(name), Kind: Kind(kind[0]),
-			RowSecurity: rowSecurity, Rules: rules, Rows: int64(rows),
+			Unlogged: unlogged, RowSecurity: rowSecurity, Rules: rules, Rows: int64(rows),
 		}
 		a.relations[oid] = r
 		a.snapshot.add(r)

@@ -43,6 +43,8 @@ type Relation struct {
 	Kind         Kind
 	// Temporary is set for a temporary relation. The loader leaves them out; a hand-built snapshot may hold one.
 	Temporary bool
+	// Unlogged is set for a relation whose changes are not written to the WAL.
+	Unlogged bool
 	// RowSecurity is set where row security is enabled, whoever it applies to.
 	RowSecurity bool
 	// Rules is set where a rewrite rule may exist besides the one that a view is made of.

@@ -27,6 +27,19 @@ const (
 	AuthSCRAM Auth = "scram"
 )
 
+// Source says where a home learns of writes.
+type Source string
+
+// The values of [Source].
+const (
+	// SourceAuto follows the WAL of each database where PostgreSQL allows it, and the wire elsewhere.
+	SourceAuto Source = "auto"
+	// SourceWAL follows the WAL: what is not followed is not cached.
+	SourceWAL Source = "wal"
+	// SourceWire sees what passes the home alone.
+	SourceWire Source = "wire"
+)
+
 // Switch is on or off.
 type Switch string
 
@@ -61,6 +74,10 @@ type Config struct {
 	MaxStaleness time.Duration
 	// RenewInterval is how often an edge renews its lease. It is less than half of MaxStaleness.
 	RenewInterval time.Duration
+	// Source says where a home learns of writes.
+	Source Source
+	// WAL is the section `wal`.
+	WAL WALSection
 	// Cache is the section `cache`.
 	Cache CacheSection
 	// Policies is the section `policies`.
@@ -103,6 +120,12 @@ type EdgeSection struct {
 // PairSection names a certificate and its key, in files of PEM. Both empty: there is none.
 type PairSection struct{ Cert, Key string }
 
+// WALSection bounds what following the WAL takes.
+type WALSection struct {
+	// MaxSlots bounds the databases that are followed at a time, each by a replication slot.
+	MaxSlots int
+}
+
 // CacheSection bounds the memory of a node's cache.
 type CacheSection struct {
 	// MaxBytes bounds all entries together.
@@ -144,6 +167,8 @@ func Default() *Config {
 		Edge:          defaultEdge(),
 		MaxStaleness:  5 * time.Second,
 		RenewInterval: time.Second,
+		Source:        SourceAuto,
+		WAL:           WALSection{MaxSlots: 4},
 		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
 		Policies:      PoliciesSection{MaxFailures: 5},
 		Auth:          AuthPass,

@@ -64,6 +64,7 @@ const (
 	keyAdminToken    = "admin_token"
 	keyMaxStaleness  = "max_staleness"
 	keyRenewInterval = "renew_interval"
+	keyMaxSlots      = "wal.max_slots"
 	keyMaxBytes      = "cache.max_bytes"
 	keyMaxEntryBytes = "cache.max_entry_bytes"
 	keyFolder        = "policies.folder"
@@ -142,6 +143,10 @@ func table() []entry {
 			100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.MaxStaleness }),
 		durationKey(keyRenewInterval, "renew-interval", "How often an edge renews its lease; less than half of the staleness",
 			10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.RenewInterval }).forRole(Edge),
+		choiceKey("source", "source", "Where a home learns of writes: in Postgres' WAL, on the wire, or in the WAL where Postgres allows it",
+			[]Source{SourceAuto, SourceWAL, SourceWire}, func(c *Config) *Source { return &c.Source }).forRole(Home),
+		intKey(keyMaxSlots, "wal-max-slots", "Number of databases that are followed in the WAL at a time, each by a replication slot",
+			1000, func(c *Config) *int { return &c.WAL.MaxSlots }).forRole(Home),
 		sizeKey(keyMaxBytes, "cache-max-bytes", "Memory for all cached results together",
 			mebibyte, tebibyte, func(c *Config) *Size { return &c.Cache.MaxBytes }),
 		sizeKey(keyMaxEntryBytes, "cache-max-entry-bytes", "Largest result that is kept",

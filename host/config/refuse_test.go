@@ -32,6 +32,8 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"sessions.max":          {"0", "1000001"},
 		"sessions.keep_alive":   {"-1s", "61m"},
 		"lazy_begin":            {"ON", "true", "yes"},
+		"source":                {"WAL", "logical", "on"},
+		"wal.max_slots":         {"0", "1001"},
 		"auth":                  {"SCRAM", "md5", "scram-sha-256"},
 		"auth_query":            {"select 1", "select $1 \x00"},
 		"drain_timeout":         {"-1s", "61m"},

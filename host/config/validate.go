@@ -161,6 +161,9 @@ func (l *loader) warn() {
 			}
 		}
 	}
+	if c.Source == SourceWire && c.Edge.Role == Home && l.isSet(keyMaxSlots) {
+		warn("%s is set (%s), but nobody reads it where source is %s", keyMaxSlots, l.source(keyMaxSlots), c.Source)
+	}
 	for _, name := range l.names {
 		if row := l.rows[name]; row.onlyFor != "" && row.onlyFor != c.Edge.Role && l.isSet(name) && row.get(c) != "" {
 			warn("%s is set (%s), but only the role %s reads it and this node's is %s", name, l.source(name), row.onlyFor, c.Edge.Role)

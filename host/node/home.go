@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/catalog"
 	"github.com/perihelion-proxy/perihelion/host/changes"
+	"github.com/perihelion-proxy/perihelion/host/changes/wal"
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/policy"
@@ -53,7 +53,7 @@ type home struct {
 
 	// catalogError is why the last look at the catalog failed; nil: it did not.
 	catalogError atomic.Pointer[error]
-	databases    sync.Map // name to struct{}: those that sessions were opened in
+	sources      *sources
 }
 
 func newHome(n *Node) (role, error) {
@@ -65,7 +65,8 @@ func newHome(n *Node) (role, error) {
 	h := &home{node: n, postgres: postgres, log: invalidation.NewLog()}
 	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Logger: n.logger})
 	h.catalog = catalog.New(catalog.Options{Config: postgres.Control(), Logger: n.logger})
-	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait})
+	h.sources = newSources(h)
+	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
 		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, CompilationCache: cfg.Policies.CacheDir,
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
@@ -79,6 +80,7 @@ func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal, s.Position = h.log.Floors(), h, h, h.log.Last
 	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
+	s.Enter = h.sources.enter
 	if h.node.config.Auth == config.AuthSCRAM {
 		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) {
 			return h.verifiers.Verifier(ctx, user)
@@ -89,6 +91,16 @@ func (h *home) fill(s *session.Shared) {
 func (h *home) open(ctx context.Context) error {
 	if err := h.policies.Open(ctx); err != nil {
 		return fmt.Errorf("open policies (policies.folder): %w", err)
+	}
+	if h.node.config.Source == config.SourceWAL {
+		// A server that cannot be reached may be one that allows it: the home is not ready before it can be.
+		refusal, err := wal.Probe(ctx, h.postgres.Control())
+		switch {
+		case refusal != "":
+			return fmt.Errorf("follow the WAL (source: wal): %s", refusal)
+		case err != nil && ctx.Err() == nil:
+			h.node.logger.Warn("whether the WAL can be followed is not known yet", "error", err.Error())
+		}
 	}
 	if cfg := h.node.config; cfg.Auth == config.AuthSCRAM {
 		// What nobody else knows, and what stays over restarts: the tokens.
@@ -104,6 +116,7 @@ func (h *home) open(ctx context.Context) error {
 func (h *home) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { h.watchPostgres(ctx) })
+	wg.Go(func() { h.sources.run(ctx) })
 	defer wg.Wait()
 	if err := h.policies.Run(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("watch policies: %w", err)
@@ -116,6 +129,7 @@ func (h *home) disconnect() { h.registry.Close() }
 
 func (h *home) close() error {
 	h.registry.Close()
+	h.sources.close()
 	h.catalog.Close()
 	if h.verifiers != nil {
 		h.verifiers.Close()
@@ -147,6 +161,9 @@ func (h *home) Generation(database string) uint64 {
 // Decide implements [session.Analysis].
 func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.Descriptor) session.Decision {
 	decision := h.decide(ctx, who, d)
+	if h.node.config.Source == config.SourceWAL && !h.sources.following(who.Database) {
+		return session.Decision{Reason: "the database is not followed in the WAL, as source says it has to be"}
+	}
 	return session.Decision{Cache: decision.Cache, TTL: decision.TTL, Reason: decision.Reason}
 }
 
@@ -156,7 +173,6 @@ func (h *home) decide(ctx context.Context, who session.Identity, d *statement.De
 
 // InitialState implements [session.Analysis].
 func (h *home) InitialState(ctx context.Context, database, user string) (session.InitialSettings, error) {
-	h.databases.LoadOrStore(database, struct{}{})
 	ctx, stop := context.WithTimeout(ctx, settingsWait)
 	defer stop()
 	initial, err := h.catalog.InitialSettings(ctx, database, user)
@@ -194,7 +210,9 @@ func (h *home) Publish(database string, changed statement.Closure, schema bool) 
 	case changed.Anything:
 		return h.log.Append(database, nil)
 	}
-	h.rates.Count(database, changed.Relations, time.Now())
+	if !h.sources.following(database) { // the WAL counts what was written, and not only what may have been
+		h.rates.Count(database, changed.Relations, time.Now())
+	}
 	return h.log.Append(database, changed.Relations)
 }
 
@@ -210,11 +228,9 @@ func (h *home) home() *api.Home {
 		},
 		Databases: func() []string {
 			var names []string
-			h.databases.Range(func(name, _ any) bool {
-				names = append(names, name.(string))
-				return true
-			})
-			slices.Sort(names)
+			for _, one := range h.sources.all() {
+				names = append(names, one.database)
+			}
 			return names
 		},
 		Explain: h.explain, Policies: h.listPolicies,
@@ -227,6 +243,10 @@ func (h *home) stats(s *api.Stats) {
 	s.Epoch, s.Version = h.log.Epoch(), h.log.Last()
 	edges := h.registry.Len()
 	s.Edges = &edges
+	s.Sources = []api.Source{}
+	for _, one := range h.sources.all() {
+		s.Sources = append(s.Sources, one.status())
+	}
 }
 
 func (h *home) ready() []api.Check {
@@ -234,7 +254,7 @@ func (h *home) ready() []api.Check {
 	if err := h.catalogError.Load(); err != nil {
 		check.OK, check.Reason = false, "the home's own connection to Postgres failed: statements are forwarded, none is cached; the log says why"
 	}
-	return []api.Check{check}
+	return []api.Check{check, h.sources.check()}
 }
 
 func (h *home) listPolicies() []api.Policy {

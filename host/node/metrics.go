@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/telemetry"
 )
@@ -35,7 +36,20 @@ func (n *Node) snapshot() telemetry.Snapshot {
 	if s.Edges != nil {
 		edges = *s.Edges
 	}
+	var sources []telemetry.Source
+	wire := 0
+	for _, one := range s.Sources {
+		if !one.Followed {
+			wire++
+			continue
+		}
+		sources = append(sources, telemetry.Source{
+			Database: one.Database, Following: one.Source == api.SourceWAL, BehindBytes: one.BehindBytes,
+			Behind: time.Duration(one.BehindMS) * time.Millisecond, Transactions: one.Transactions, Whole: one.Whole, Reconnects: one.Reconnects,
+		})
+	}
 	return telemetry.Snapshot{
+		Sources: sources, Wire: wire,
 		Sessions: int(s.Sessions), Edges: edges,
 		Hits: s.Cache.Hits, Misses: s.Cache.Misses, Bypasses: s.Cache.Bypasses,
 		Fills: c.Fills, Refused: c.Refused, Evictions: c.Evictions, Voided: c.Voided,

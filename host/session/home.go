@@ -37,6 +37,7 @@ type home struct {
 	// told is the state that an edge was last told; names is what it must still be told of prepared statements.
 	told, names statement.SessionFact
 	started     bool
+	leave       func() // of the database, nil before the login
 }
 
 func newHome(ctx context.Context, s *Session, start *wire.Startup) *home {
@@ -126,6 +127,9 @@ func (h *home) close() {
 	h.timers.Wait()
 	if !changed.Empty() {
 		s.Journal.Publish(s.who.Database, changed, schema)
+	}
+	if h.leave != nil {
+		h.leave()
 	}
 }
 
@@ -221,6 +225,9 @@ func (h *home) start(ctx context.Context) {
 	}
 	h.started = true
 	s := h.s
+	if s.Enter != nil {
+		h.leave = s.Enter(s.who.Database)
+	}
 	again, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
 	if err != nil || again != h.initial {
 		// ALTER ROLE or ALTER DATABASE … SET ran while the session started: which of the two it got is not known.

@@ -66,6 +66,8 @@ type Shared struct {
 	ClientTLS *tls.Config
 	// Cancels are where cancel requests find the node's sessions.
 	Cancels *Cancels
+	// Enter is told at a home when a session has logged in to a database, and leave when it has ended. Nil: nobody is.
+	Enter func(database string) (leave func())
 	// Dial opens the upstream connection of a session.
 	Dial func(ctx context.Context, client Peer) (net.Conn, error)
 	// Verifier returns what proves the password of a role, also for a role that there is not: then it cannot be satisfied,

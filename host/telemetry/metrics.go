@@ -23,6 +23,22 @@ type Snapshot struct {
 	// Entries and Bytes are what the cache holds.
 	Entries int
 	Bytes   int64
+	// Sources are the databases that are followed in the WAL, as many as are allowed at most.
+	Sources []Source
+	// Wire are how many databases are not, though sessions use them.
+	Wire int
+}
+
+// Source is a database that is followed in the WAL.
+type Source struct {
+	Database string
+	// Following is not set while there is no slot.
+	Following bool
+	// BehindBytes is how much of the WAL is not decoded, Behind how long ago all of it was.
+	BehindBytes uint64
+	Behind      time.Duration
+	// Transactions were decoded, Whole of them may have changed anything. Reconnects counts the attempts but the first.
+	Transactions, Whole, Reconnects uint64
 }
 
 // Metrics are the metrics of one node. They are safe for concurrent use.

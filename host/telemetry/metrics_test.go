@@ -48,7 +48,8 @@ func TestTheFiguresOfANodeAreReadOncePerScrape(t *testing.T) {
 	r, _ := newMetrics(t, func() Snapshot {
 		reads++
 		return Snapshot{
-			Sessions: 3, Edges: 2, Hits: 10, Misses: 4, Bypasses: 5, Fills: 6, Refused: 1, Evictions: 7, Voided: 8, Entries: 9, Bytes: 1 << 20,
+			Sessions: 3, Edges: 2, Hits: 10, Misses: 4, Bypasses: 5, Fills: 6, Refused: 1, Evictions: 7, Voided: 8, Entries: 9, Bytes: 1 << 20, Wire: 2,
+			Sources: []Source{{Database: "shop", Following: true, BehindBytes: 512, Behind: 1500 * time.Millisecond, Transactions: 11, Whole: 2, Reconnects: 1}, {Database: "other"}},
 		}
 	})
 	const want = `# HELP perihelion_build_info Always 1; the labels say what runs.
@@ -81,12 +82,39 @@ perihelion_cache_misses_total 4
 # HELP perihelion_cache_voided_total Entries that a write had voided.
 # TYPE perihelion_cache_voided_total counter
 perihelion_cache_voided_total 8
+# HELP perihelion_databases_on_wire Databases with sessions whose writes are seen only where they pass the home.
+# TYPE perihelion_databases_on_wire gauge
+perihelion_databases_on_wire 2
 # HELP perihelion_edges_connected Edges that are connected to this home.
 # TYPE perihelion_edges_connected gauge
 perihelion_edges_connected 2
 # HELP perihelion_sessions Client sessions that are open.
 # TYPE perihelion_sessions gauge
 perihelion_sessions{role="home"} 3
+# HELP perihelion_wal_behind_bytes WAL that was not decoded at the last look.
+# TYPE perihelion_wal_behind_bytes gauge
+perihelion_wal_behind_bytes{database="other"} 0
+perihelion_wal_behind_bytes{database="shop"} 512
+# HELP perihelion_wal_behind_seconds Time since all WAL was known to be decoded.
+# TYPE perihelion_wal_behind_seconds gauge
+perihelion_wal_behind_seconds{database="other"} 0
+perihelion_wal_behind_seconds{database="shop"} 1.5
+# HELP perihelion_wal_following 1 where all that is committed is decoded, 0 while there is no slot.
+# TYPE perihelion_wal_following gauge
+perihelion_wal_following{database="other"} 0
+perihelion_wal_following{database="shop"} 1
+# HELP perihelion_wal_reconnects_total Attempts to follow the WAL but the first.
+# TYPE perihelion_wal_reconnects_total counter
+perihelion_wal_reconnects_total{database="other"} 0
+perihelion_wal_reconnects_total{database="shop"} 1
+# HELP perihelion_wal_transactions_total Transactions that were decoded and have become visible.
+# TYPE perihelion_wal_transactions_total counter
+perihelion_wal_transactions_total{database="other"} 0
+perihelion_wal_transactions_total{database="shop"} 11
+# HELP perihelion_wal_transactions_whole_total Of those, the ones that may have changed any relation.
+# TYPE perihelion_wal_transactions_whole_total counter
+perihelion_wal_transactions_whole_total{database="other"} 0
+perihelion_wal_transactions_whole_total{database="shop"} 2
 `
 	got := text(t, r, "perihelion_")
 	for _, family := range strings.SplitAfter(strings.ReplaceAll(want, "GO", runtime.Version()), "# HELP ")[1:] {

@@ -6,6 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type snapshotCollector struct {
 	read    func() Snapshot
 	metrics []snapshotMetric
+	sources []sourceMetric
 }
 
 type snapshotMetric struct {
@@ -38,12 +39,42 @@ func newSnapshotCollector(role string, read func() Snapshot) *snapshotCollector 
 	counter("perihelion_cache_voided_total", "Entries that a write had voided.", func(s Snapshot) uint64 { return s.Voided })
 	gauge("perihelion_cache_entries", "Entries in the cache.", func(s Snapshot) float64 { return float64(s.Entries) })
 	gauge("perihelion_cache_bytes", "Memory of the entries in the cache.", func(s Snapshot) float64 { return float64(s.Bytes) })
+	gauge("perihelion_databases_on_wire", "Databases with sessions whose writes are seen only where they pass the home.", func(s Snapshot) float64 { return float64(s.Wire) })
+	c.addSources()
 	return c
+}
+
+// addSources adds the metrics that there are one of for each database that is followed.
+func (c *snapshotCollector) addSources() {
+	add := func(kind prometheus.ValueType, name, help string, value func(Source) float64) {
+		c.sources = append(c.sources, sourceMetric{prometheus.NewDesc(name, help, []string{KeyDatabase}, nil), kind, value})
+	}
+	add(prometheus.GaugeValue, "perihelion_wal_following", "1 where all that is committed is decoded, 0 while there is no slot.", func(s Source) float64 {
+		if s.Following {
+			return 1
+		}
+		return 0
+	})
+	add(prometheus.GaugeValue, "perihelion_wal_behind_bytes", "WAL that was not decoded at the last look.", func(s Source) float64 { return float64(s.BehindBytes) })
+	add(prometheus.GaugeValue, "perihelion_wal_behind_seconds", "Time since all WAL was known to be decoded.", func(s Source) float64 { return s.Behind.Seconds() })
+	add(prometheus.CounterValue, "perihelion_wal_transactions_total", "Transactions that were decoded and have become visible.", func(s Source) float64 { return float64(s.Transactions) })
+	add(prometheus.CounterValue, "perihelion_wal_transactions_whole_total", "Of those, the ones that may have changed any relation.", func(s Source) float64 { return float64(s.Whole) })
+	add(prometheus.CounterValue, "perihelion_wal_reconnects_total", "Attempts to follow the WAL but the first.", func(s Source) float64 { return float64(s.Reconnects) })
+}
+
+// sourceMetric is a metric of each [Source].
+type sourceMetric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(Source) float64
 }
 
 // Describe implements [prometheus.Collector].
 func (c *snapshotCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
+		to <- m.desc
+	}
+	for _, m := range c.sources {
 		to <- m.desc
 	}
 }
@@ -53,5 +84,10 @@ func (c *snapshotCollector) Collect(to chan<- prometheus.Metric) {
 	s := c.read()
 	for _, m := range c.metrics {
 		to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
+	}
+	for _, source := range s.Sources {
+		for _, m := range c.sources {
+			to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(source), source.Database)
+		}
 	}
 }

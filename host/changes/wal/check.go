@@ -99,6 +99,10 @@ func (f *follower) look(ctx context.Context) (waiting bool, err error) {
 		}
 		delete(f.straddlers, xid)
 		union.add(&t.change)
+		f.counted.transactions.Add(1)
+		if t.change.Anything {
+			f.counted.whole.Add(1)
+		}
 	}
 	clear(f.mu.pending[len(left):])
 	f.mu.pending = left

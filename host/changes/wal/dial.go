@@ -34,8 +34,8 @@ var parameters = map[string]string{
 }
 
 // dial connects twice, makes the slot, and notes who was in the middle of a commit then.
-func dial(ctx context.Context, o *Options) (*follower, error) {
-	f := newFollower(o)
+func dial(ctx context.Context, o *Options, counted *counters) (*follower, error) {
+	f := newFollower(o, counted)
 	if err := f.open(ctx, o.Config); err != nil {
 		f.close()
 		return nil, err
@@ -77,6 +77,23 @@ func configure(base *pgx.ConnConfig, more map[string]string) *pgx.ConnConfig {
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	config.DialFunc = dialer.DialContext
 	return config
+}
+
+// Probe looks whether the WAL of a server may be followed. It returns what to do about it in words, where it may not;
+// err is an attempt that failed otherwise.
+func Probe(ctx context.Context, config *pgx.ConnConfig) (refusal string, err error) {
+	ctx, stop := context.WithTimeout(ctx, connectTimeout)
+	defer stop()
+	f := newFollower(&Options{}, nil)
+	defer f.close()
+	if f.query, err = pgx.ConnectConfig(ctx, configure(config, nil)); err != nil {
+		return "", fmt.Errorf("connect to Postgres: %w", err)
+	}
+	var refused *refusedError
+	if err = f.probe(ctx); errors.As(err, &refused) {
+		return refused.Error(), nil
+	}
+	return "", err
 }
 
 // probe looks whether the WAL can be followed, so that an operator reads what to do and not what failed.

@@ -35,6 +35,7 @@ const (
 // follower is one slot, from its making to its end, and the connections that it takes.
 type follower struct {
 	options  *Options
+	counted  *counters
 	logger   *slog.Logger
 	query    *pgx.Conn
 	stream   *pgconn.PgConn
@@ -72,8 +73,8 @@ type request struct {
 	done     chan struct{} // closed when all is known; never where the follower ends before
 }
 
-func newFollower(o *Options) *follower {
-	f := &follower{options: o, logger: o.Logger}
+func newFollower(o *Options, counted *counters) *follower {
+	f := &follower{options: o, logger: o.Logger, counted: counted}
 	f.wake, f.room = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.answer, f.ask = make(chan struct{}, 1), make(chan struct{}, 1)
 	f.over = make(chan struct{})

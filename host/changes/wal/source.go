@@ -75,7 +75,8 @@ type Source struct {
 	options Options
 	logger  *slog.Logger
 
-	transactions, reconnects, whole atomic.Uint64
+	counted    counters
+	reconnects atomic.Uint64
 
 	mu struct {
 		sync.Mutex
@@ -86,6 +87,9 @@ type Source struct {
 		changed  chan struct{} // closed when state changes
 	}
 }
+
+// counters count what was handed on.
+type counters struct{ transactions, whole atomic.Uint64 }
 
 // New makes a source. It does no I/O.
 func New(options Options) *Source {
@@ -114,7 +118,7 @@ type Status struct {
 	// had been.
 	Behind uint64
 	Age    time.Duration
-	// Transactions were decoded; Whole of them may have changed anything. Reconnects counts the slots but the first.
+	// Transactions have become visible; Whole of them may have changed anything. Reconnects counts the attempts but the first.
 	Transactions, Whole, Reconnects uint64
 }
 
@@ -124,7 +128,7 @@ func (s *Source) Status() Status {
 	status := Status{State: s.mu.state, Reason: s.mu.reason}
 	f := s.mu.follower
 	s.mu.Unlock()
-	status.Transactions, status.Whole, status.Reconnects = s.transactions.Load(), s.whole.Load(), s.reconnects.Load()
+	status.Transactions, status.Whole, status.Reconnects = s.counted.transactions.Load(), s.counted.whole.Load(), s.reconnects.Load()
 	if f != nil {
 		status.Slot = f.slot
 		status.Behind, status.Age = f.behind()
@@ -216,7 +220,7 @@ func (s *Source) connect(ctx context.Context) (*follower, error) {
 	defer cancel()
 	done := make(chan result, 1)
 	go func() {
-		f, err := dial(ctx, &s.options)
+		f, err := dial(ctx, &s.options, &s.counted)
 		done <- result{f, err}
 	}()
 	timer := time.NewTimer(s.lostLeft())

@@ -327,7 +327,7 @@ func TestR10NothingIsToldBeforeItIsVisible(t *testing.T) {
 	if got := r.take(); got != "" {
 		t.Errorf("a commit that nobody sees was told: %s", got)
 	}
-	if after := r.Status().Transactions; after == before && r.pendingCount() != 1 {
+	if after := r.Status().Transactions; after != before || r.pendingCount() != 1 {
 		t.Errorf("the commit was not decoded, so nothing was tested")
 	}
 	statements(t, watcher, `alter system reset synchronous_standby_names`, `select pg_reload_conf()`)

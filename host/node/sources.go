@@ -1,0 +1,298 @@
+//go:build cgo
+
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/api"
+	"github.com/perihelion-proxy/perihelion/host/catalog"
+	"github.com/perihelion-proxy/perihelion/host/changes/wal"
+	"github.com/perihelion-proxy/perihelion/host/config"
+	"github.com/perihelion-proxy/perihelion/host/telemetry"
+)
+
+const (
+	// idleAfter is how long a database is followed after its last session: a slot stands in the way of DROP DATABASE.
+	idleAfter    = time.Minute
+	idleInterval = 5 * time.Second
+	// maxLost is how long a database whose slot was lost waits for another before it is on the wire, in doubt meanwhile.
+	maxLost = 30 * time.Second
+)
+
+// sources are where a home learns of what did not pass it: for each database that has sessions a slot, as long as
+// there are some left.
+type sources struct {
+	home *home
+	// running ends with close, and with it every source.
+	running context.Context
+	stop    context.CancelCauseFunc
+	wg      sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		closed    bool
+		databases map[string]*source
+	}
+}
+
+// source is one database. It is the Sink of what follows its WAL.
+type source struct {
+	home     *home
+	database string
+	// following is set from the first Gap that says so to the first that does not.
+	following atomic.Bool
+
+	// follower is nil where the database is not followed, and stop ends it. They are set once.
+	follower atomic.Pointer[wal.Source]
+	stop     func()
+
+	// Guarded by sources.mu.
+	sessions  int
+	idleSince time.Time
+}
+
+var errNodeClosed = errors.New("the node is closing")
+
+func newSources(h *home) *sources {
+	s := &sources{home: h}
+	// The sources belong to the node, not to the session that happened to be the first.
+	s.running, s.stop = context.WithCancelCause(context.Background())
+	s.mu.databases = map[string]*source{}
+	return s
+}
+
+// enter notes a session of a database, and follows the database where it is not followed yet, until leave is called.
+func (s *sources) enter(database string) (leave func()) {
+	if database == "" { // a session for physical replication
+		return func() {}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return func() {}
+	}
+	one := s.mu.databases[database]
+	if one == nil {
+		one = &source{home: s.home, database: database}
+		s.mu.databases[database] = one
+		s.followLocked(one)
+	}
+	one.sessions++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if one.sessions--; one.sessions == 0 {
+			one.idleSince = time.Now()
+		}
+	})
+}
+
+// followLocked begins to follow a database where a slot is left.
+func (s *sources) followLocked(one *source) {
+	cfg := s.home.node.config
+	if cfg.Source == config.SourceWire || s.mu.closed {
+		return
+	}
+	slots := 0
+	for _, other := range s.mu.databases {
+		if other.follower.Load() != nil {
+			slots++
+		}
+	}
+	if slots >= cfg.WAL.MaxSlots {
+		s.home.node.logger.Warn("database is not followed in the WAL: as many others are as wal.max_slots allows", telemetry.KeyDatabase, one.database)
+		return
+	}
+	limit := maxLost
+	if cfg.Source == config.SourceWAL {
+		limit = 0
+	}
+	follower := wal.New(wal.Options{Config: s.home.postgres.Control(), Database: one.database, Sink: one, Logger: s.home.node.logger, MaxLost: limit})
+	ctx, cancel := context.WithCancelCause(s.running)
+	done := make(chan struct{})
+	one.stop = func() {
+		cancel(errNodeClosed)
+		<-done
+	}
+	one.follower.Store(follower)
+	s.wg.Go(func() {
+		defer close(done)
+		follower.Run(ctx)
+	})
+}
+
+// run lets go of databases that have had no session for long, until ctx ends.
+func (s *sources) run(ctx context.Context) {
+	ticker := time.NewTicker(idleInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			s.release(now.Add(-idleAfter))
+		}
+	}
+}
+
+// release lets go of databases that have had no session since a moment, and gives their slots to others.
+func (s *sources) release(since time.Time) {
+	s.mu.Lock()
+	var idle []*source
+	for name, one := range s.mu.databases {
+		if one.sessions == 0 && one.idleSince.Before(since) {
+			idle = append(idle, one)
+			delete(s.mu.databases, name)
+		}
+	}
+	s.mu.Unlock()
+	for _, one := range idle {
+		if one.follower.Load() != nil {
+			one.stop()
+		}
+		// Nobody looks at it from now on, so nothing of it stays.
+		one.Gap(false)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.mu.databases {
+		if one.follower.Load() == nil && one.sessions > 0 && len(idle) > 0 {
+			s.followLocked(one)
+		}
+	}
+}
+
+// close ends every source and returns after the last.
+func (s *sources) close() {
+	s.mu.Lock()
+	s.mu.closed = true
+	s.mu.Unlock()
+	s.stop(errNodeClosed)
+	s.wg.Wait()
+}
+
+// all returns the databases, sorted by name.
+func (s *sources) all() []*source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*source, 0, len(s.mu.databases))
+	for _, one := range s.mu.databases {
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b *source) int { return strings.Compare(a.database, b.database) })
+	return all
+}
+
+// following reports whether a database's writes are learned of from its WAL.
+func (s *sources) following(database string) bool {
+	s.mu.Lock()
+	one := s.mu.databases[database]
+	s.mu.Unlock()
+	return one != nil && one.following.Load()
+}
+
+// Gap implements [wal.Sink]. Descriptors go before the floor: whoever reads a stamp behind it judges unlogged relations
+// anew.
+func (s *source) Gap(following bool) {
+	s.following.Store(following)
+	s.home.catalog.Refresh(s.database)
+	s.home.log.Append(s.database, nil)
+}
+
+// Changed implements [wal.Sink].
+func (s *source) Changed(change wal.Change) {
+	h := s.home
+	if change.Schema {
+		h.catalog.Refresh(s.database)
+		h.log.Append(s.database, nil)
+		return
+	}
+	if change.Anything {
+		h.log.Append(s.database, nil)
+		return
+	}
+	if len(change.Relations) == 0 {
+		return
+	}
+	names, known := ancestry(h.catalog.Peek(s.database), change.Relations)
+	if !known {
+		h.log.Append(s.database, nil)
+		return
+	}
+	h.rates.Count(s.database, names, time.Now())
+	h.log.Append(s.database, names)
+}
+
+// ancestry returns the names of relations and of all that they are partitions or children of, sorted. It reports false
+// where one is not known, or may be another than it seems.
+func ancestry(snapshot *catalog.Snapshot, changed []wal.Relation) (names []string, known bool) {
+	if snapshot == nil {
+		return nil, false
+	}
+	relations := make([]*catalog.Relation, 0, len(changed))
+	for _, c := range changed {
+		// Names come in the encoding of the database, and the catalogs' in UTF-8.
+		r := snapshot.Relation(c.Schema, c.Name)
+		if r == nil || !snapshot.UTF8 && !ascii(c.Schema+c.Name) {
+			return nil, false
+		}
+		relations = append(relations, r)
+	}
+	for _, r := range catalog.Close(relations, catalog.Ancestors) {
+		names = append(names, r.String())
+	}
+	slices.Sort(names)
+	return slices.Compact(names), true
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// status returns the figures of a database.
+func (s *source) status() api.Source {
+	follower := s.follower.Load()
+	if follower == nil {
+		reason := "source is wire"
+		if s.home.node.config.Source != config.SourceWire {
+			reason = "as many databases are followed as wal.max_slots allows"
+		}
+		return api.Source{Database: s.database, Source: string(wal.Refused), Reason: reason}
+	}
+	status := follower.Status()
+	return api.Source{
+		Database: s.database, Source: string(status.State), Reason: status.Reason, Slot: status.Slot, Followed: true, BehindBytes: status.Behind,
+		BehindMS: status.Age.Milliseconds(), Transactions: status.Transactions, Whole: status.Whole, Reconnects: status.Reconnects,
+	}
+}
+
+// check is the readiness of all sources together. Its text is public, so it names no database.
+func (s *sources) check() api.Check {
+	all, missing := s.all(), 0
+	for _, one := range all {
+		if one.status().Source != api.SourceWAL {
+			missing++
+		}
+	}
+	check := api.Check{Name: "source", OK: true}
+	switch mode := s.home.node.config.Source; {
+	case mode == config.SourceWire:
+		check.Reason = "writes that bypass this home are not seen: source is wire"
+	case missing > 0:
+		check.OK = mode != config.SourceWAL
+		check.Reason = "not every database that has sessions is followed in the WAL; GET /api/stats says why"
+	}
+	return check
+}
