@@ -67,6 +67,12 @@ CREATE TABLE calm_check (n int CHECK (n > calm(1)));
 CREATE TABLE calm_index (n int); CREATE INDEX ON calm_index (calm(n));
 CREATE DOMAIN noisy AS int CHECK (VALUE > loud());
 CREATE TABLE noisy_domain (n noisy[]);
+CREATE TABLE noisy_cast (n int CHECK (n::noisy > 0));
+CREATE TABLE noisy_query (n text DEFAULT query_to_xml('SELECT loud()', true, true, '')::text);
+CREATE TABLE noisy_state (n text DEFAULT set_config('timezone', 'UTC', false));
+CREATE TABLE numbered (n int DEFAULT nextval('ticket'), u uuid DEFAULT gen_random_uuid());
+CREATE DOMAIN noisy_text AS text DEFAULT query_to_xml('SELECT loud()', true, true, '')::text;
+CREATE TABLE noisy_texts (n noisy_text);
 CREATE OPERATOR <<< (leftarg = int, rightarg = int, function = int4eq);
 CREATE FUNCTION loud2(int, int) RETURNS bool VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
 CREATE OPERATOR >>> (leftarg = int, rightarg = int, function = loud2);
@@ -104,6 +110,7 @@ func TestAPictureHoldsWhatTheCatalogsSay(t *testing.T) {
 		"public.spanned": "r clock", "public.triggered": "r triggers", "public.ruled": "r rules",
 		"public.noisy_default": "r effects", "public.steady_default": "r effects", "public.noisy_check": "r effects", "public.calm_check": "r",
 		"public.calm_index": "r", "public.noisy_domain": "r effects", "public.noisy_operator": "r effects",
+		"public.noisy_cast": "r effects", "public.noisy_query": "r effects", "public.noisy_state": "r effects", "public.noisy_texts": "r effects", "public.numbered": "r",
 		"pg_catalog.pg_class": "r", "information_schema.tables": "v",
 	} {
 		schema, relation, _ := strings.Cut(name, ".")
@@ -205,13 +212,25 @@ func TestAPictureHoldsWhatTheCatalogsSay(t *testing.T) {
 	}
 }
 
-func TestACastByAFunctionThatIsNotImmutableIsUnsafe(t *testing.T) {
-	db := pgtest.New(t)
-	db.Exec(`CREATE TYPE a AS (n int)`,
-		`CREATE FUNCTION a_to_int(a) RETURNS int STABLE LANGUAGE sql AS 'SELECT $1.n'`,
-		`CREATE CAST (a AS int) WITH FUNCTION a_to_int(a) AS IMPLICIT`)
-	if !loaded(t, db).UnsafeCasts {
-		t.Error("the cast was not seen")
+func TestACastThatIsNotImmutableIsSeen(t *testing.T) {
+	for name, c := range map[string]struct {
+		sql  string
+		want bool
+	}{
+		"by a volatile function":     {"CREATE TYPE a AS (n int); CREATE FUNCTION a_to_int(a) RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'; CREATE CAST (a AS int) WITH FUNCTION a_to_int(a) AS IMPLICIT", true},
+		"by way of text to a moment": {"CREATE TYPE e AS ENUM ('now'); CREATE CAST (e AS timestamptz) WITH INOUT AS IMPLICIT", true},
+		"of a text to an enum":       {"CREATE TYPE e AS ENUM ('now'); CREATE CAST (text AS e) WITH INOUT AS IMPLICIT", false},
+		"by an immutable function":   {"CREATE TYPE a AS (n int); CREATE FUNCTION a_to_int(a) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT ($1).n'; CREATE CAST (a AS int) WITH FUNCTION a_to_int(a)", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := pgtest.New(t)
+			if _, err := db.Connect().Exec(t.Context(), c.sql); err != nil {
+				t.Fatal(err)
+			}
+			if got := loaded(t, db).UnsafeCasts; got != c.want {
+				t.Errorf("got %t, want %t", got, c.want)
+			}
+		})
 	}
 }
 

@@ -3,12 +3,15 @@ package catalog
 // The queries of one picture. They run with search_path = pg_catalog in one REPEATABLE READ transaction and name no
 // column that PostgreSQL 15 lacks. "Built in" is what initdb made in pg_catalog: an object identifier below 16384.
 const (
-	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast and an event trigger exist.
+	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast and an event trigger exist. A cast
+	// by way of text is unsafe where the text may be read by the clock: to anything but an enum, a text, a number or a bool.
 	queryServer = `
 SELECT current_setting('server_version_num')::int,
        current_setting('server_encoding') = 'UTF8',
        EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
-               WHERE p.provolatile <> 'i' AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace)),
+               WHERE p.provolatile <> 'i' AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace))
+         OR EXISTS (SELECT FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget
+                    WHERE c.castmethod = 'i' AND c.oid >= 16384 AND t.typcategory NOT IN ('E', 'S', 'N', 'B')),
        EXISTS (SELECT FROM pg_event_trigger)`
 
 	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out.
@@ -79,18 +82,34 @@ WHERE EXISTS (SELECT FROM impure_object i WHERE i.classid = 'pg_policy'::regclas
    OR EXISTS (SELECT FROM regexp_matches(concat(p.polqual::text, p.polwithcheck::text), ':funcid ([0-9]+)', 'g') m
               JOIN pg_proc f ON f.oid = m[1]::oid WHERE f.provolatile = 'v')`
 
-	// impure is the head of several queries: the objects that depend on a function, directly or through an operator, which
-	// is neither built in nor immutable. Dependencies on what is built in are not recorded.
+	// impure is the head of several queries: the objects that depend on a function, directly, through an operator or through
+	// a domain, which is neither built in nor immutable. Dependencies on what is built in are not recorded, so the stored
+	// expressions are searched for the built-in functions that run code of the database's own, or change more than a value.
 	impure = `
 WITH RECURSIVE impure_function(oid) AS MATERIALIZED (
   SELECT oid FROM pg_proc
   WHERE provolatile <> 'i' AND NOT (oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace)),
-impure_object(classid, objid) AS MATERIALIZED (
+calls(pattern) AS MATERIALIZED (
+  SELECT ':funcid (' || string_agg(oid::text, '|') || ') ' FROM pg_proc
+  WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND CASE provolatile
+    WHEN 'v' THEN proname NOT IN ('nextval', 'currval', 'lastval', 'random', 'random_normal', 'gen_random_uuid', 'uuidv4', 'uuidv7',
+      'clock_timestamp', 'timeofday', 'pg_notify', 'setseed')
+    ELSE proname ~ '(_to_xml(schema)?(_and_xmlschema)?|^(domain|record|array|range|multirange)_(in|recv)|^jsonb?_(populate|to)_record(set|_valid)?|^pg_input_(is_valid|error_info))$' END),
+impure_object(classid, objid) AS (
   SELECT d.classid, d.objid FROM pg_depend d
   WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid IN (SELECT oid FROM impure_function)
   UNION
   SELECT d.classid, d.objid FROM pg_depend d JOIN pg_operator o ON o.oid = d.refobjid
-  WHERE d.refclassid = 'pg_operator'::regclass AND o.oprcode IN (SELECT oid FROM impure_function))`
+  WHERE d.refclassid = 'pg_operator'::regclass AND o.oprcode IN (SELECT oid FROM impure_function)
+  UNION SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a, calls WHERE a.adbin::text ~ pattern
+  UNION SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k, calls WHERE k.conbin::text ~ pattern
+  UNION SELECT 'pg_type'::regclass, t.oid FROM pg_type t, calls WHERE t.typtype = 'd' AND t.typdefaultbin::text ~ pattern
+  UNION SELECT 'pg_policy'::regclass, p.oid FROM pg_policy p, calls WHERE concat(p.polqual::text, p.polwithcheck::text) ~ pattern
+  UNION
+  SELECT d.classid, d.objid FROM impure_object i
+    LEFT JOIN pg_constraint k ON i.classid = 'pg_constraint'::regclass AND k.oid = i.objid
+    JOIN pg_type t ON t.oid = CASE WHEN i.classid = 'pg_type'::regclass THEN i.objid ELSE k.contypid END AND (t.typtype = 'd' OR t.typcategory = 'A')
+    JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid)`
 
 	// queryFunctions: the volatility that pg_proc states for an aggregate is a constant, so where it is not built in the
 	// worst of the functions that it is made of counts ('i' < 's' < 'v'). A default that is more than a constant makes
