@@ -46,11 +46,38 @@ func (s *Session) hear(text []byte) {
 			if w.Node {
 				e.Database, e.Tables = "", nil
 			}
-			// In another epoch than the home's there is nothing to void: what it holds is void with the next registration,
-			// and no fill of the home's epoch is kept before.
-			s.Floors.RaiseIn(w.Epoch, e)
+			if !s.Floors.RaiseIn(w.Epoch, e) {
+				s.wroteAhead(w.Epoch, e.Version)
+			}
 		}
 	}
+}
+
+// foreign is a write of the session's in an epoch that the node's floors are not in.
+type foreign struct {
+	epoch   string
+	version invalidation.Version
+}
+
+// wroteAhead notes a write through a home that this node has not registered with yet: what the node holds is of another
+// epoch, and the write cannot void it. For others it is good as long as the lease holds; for the writer it is too old.
+func (s *Session) wroteAhead(epoch string, version invalidation.Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.foreign = &foreign{epoch, version}
+}
+
+// aheadLocked reports whether the session has written what its node cannot account for yet. Once the node is in the
+// write's epoch, everything up to the write is void there.
+func (s *Session) aheadLocked() bool {
+	w := s.mu.foreign
+	if w == nil {
+		return false
+	}
+	if s.Floors.RaiseIn(w.epoch, invalidation.Event{Version: w.version}) {
+		s.mu.foreign = nil
+	}
+	return s.mu.foreign != nil
 }
 
 // learn takes in the end of a cycle at an edge: what the home said of it. It reports whether a result that may be

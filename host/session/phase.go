@@ -76,21 +76,23 @@ const (
 	otherBlock
 	privateState
 	leaseEnded
+	wroteElsewhere
 	ending
 )
 
 var obstacleNames = [...]string{
-	none:         "nothing stands against it",
-	notReady:     "the session is still starting",
-	notFollowed:  "the session is no longer followed",
-	pipelined:    "an earlier message has not been answered yet, or not been ended by its Sync",
-	copying:      "the session is copying",
-	skipped:      "an error has made the upstream skip all up to the next Sync",
-	failedBlock:  "the session is in a transaction block that failed",
-	otherBlock:   "the session is in a transaction block that is not READ COMMITTED, or has not only read",
-	privateState: "the session's state is not known",
-	leaseEnded:   "the node has not heard from its home for too long",
-	ending:       "the session is ending",
+	none:           "nothing stands against it",
+	notReady:       "the session is still starting",
+	notFollowed:    "the session is no longer followed",
+	pipelined:      "an earlier message has not been answered yet, or not been ended by its Sync",
+	copying:        "the session is copying",
+	skipped:        "an error has made the upstream skip all up to the next Sync",
+	failedBlock:    "the session is in a transaction block that failed",
+	otherBlock:     "the session is in a transaction block that is not READ COMMITTED, or has not only read",
+	privateState:   "the session's state is not known",
+	leaseEnded:     "the node has not heard from its home for too long",
+	wroteElsewhere: "the session has written through a home that its node has not registered with yet",
+	ending:         "the session is ending",
 }
 
 func (o obstacle) String() string { return obstacleNames[o] }
@@ -122,6 +124,8 @@ func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 		return privateState
 	case !s.Lease.Valid(now):
 		return leaseEnded
+	case s.aheadLocked():
+		return wroteElsewhere
 	}
 	return none
 }

@@ -33,6 +33,7 @@ func TestWhatStandsAgainstAnAnswerFromMemory(t *testing.T) {
 		{"in a failed block", func(s *Session) { s.mu.status, s.mu.readable = wire.Failed, true }, inFailedBlock, failedBlock},
 		{"the state is not known", func(s *Session) { s.mu.state.private = true }, idle, privateState},
 		{"the lease has ended", func(s *Session) { s.Lease = &invalidation.Lease{} }, idle, leaseEnded},
+		{"a write is of another epoch", func(s *Session) { s.wroteAhead("another", 2) }, idle, wroteElsewhere},
 		{"the replies are not followed", func(s *Session) { s.confused.Store(true) }, relaying, notFollowed},
 		{"the session ends", func(s *Session) { s.mu.closed = true }, closing, ending},
 	} {

@@ -81,6 +81,8 @@ type Session struct {
 		promised, readable, committed, answered bool
 		// last is what became of the last statement.
 		last last
+		// foreign is the session's last write that this node's floors could not take in: see edge.go.
+		foreign *foreign
 		// room wakes the client's loop where the queue was full.
 		room *sync.Cond
 		// named and unnamed are the prepared statements as the client has them, portals the bound portals. namesKnown is

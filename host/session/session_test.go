@@ -655,6 +655,23 @@ func TestEdgeLearnsFromFacts(t *testing.T) {
 		shared.Lease.Forever()
 		r.hit(query("select a"), reply)
 	})
+	t.Run("R7: its own write counts although the home has started anew, and the edge has not heard of it", func(t *testing.T) {
+		other := connect(t, shared, backends, false, state)
+		wrote := statement.Fact{Index: -1, Write: &statement.WriteFact{Epoch: "next", Version: 10, Tables: []string{"public.a"}}}
+		done := slices.Concat(complete("UPDATE 1"), ready('I'))
+		r.roundTrip(query("update a"), query("update a"), slices.Concat(complete("UPDATE 1"), factsMessage([]statement.Fact{wrote}), ready('I')), done)
+		r.through(query("select a"), rows("2"))
+		other.hit(query("select a"), reply) // within its lease it is good for those who have not written
+
+		shared.Floors.Begin("next", 8)
+		slow, fresh := read, read
+		slow.Read = &statement.ReadFact{Epoch: "next", Version: 9, Relations: []string{"public.a"}, TTLMillis: 60000}
+		other.roundTrip(query("select a"), query("select a"), slices.Concat(reply[:len(reply)-6], factsMessage([]statement.Fact{slow}), ready('I')), reply)
+		fresh.Read = &statement.ReadFact{Epoch: "next", Version: 11, Relations: []string{"public.a"}, TTLMillis: 60000}
+		reply := rows("2")
+		r.roundTrip(query("select a"), query("select a"), slices.Concat(reply[:len(reply)-6], factsMessage([]statement.Fact{fresh}), ready('I')), reply)
+		r.hit(query("select a"), reply)
+	})
 }
 
 func TestEdgeSharesNothingBeforeTheHomeHasSpoken(t *testing.T) {
