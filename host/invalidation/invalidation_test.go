@@ -24,7 +24,7 @@ func depend(t testing.TB, f *Floors, epoch string, tables ...string) Dependencie
 }
 
 func TestR1StampLiesBehindTheLastEventAndBeforeTheNext(t *testing.T) {
-	l := newLog("e", func() time.Time { return time.UnixMilli(1000) })
+	l := NewLogAt("e", func() time.Time { return time.UnixMilli(1000) })
 	for range 3 {
 		stamp := l.Stamp()
 		if stamp <= l.Last() {
@@ -38,7 +38,7 @@ func TestR1StampLiesBehindTheLastEventAndBeforeTheNext(t *testing.T) {
 
 func TestVersionsIncreaseWhenTheClockStepsBack(t *testing.T) {
 	now := time.UnixMilli(1 << 20)
-	l := newLog("e", func() time.Time { return now })
+	l := NewLogAt("e", func() time.Time { return now })
 	last := l.Last()
 	for _, step := range []time.Duration{0, time.Second, -time.Hour, 0, 2 * time.Hour} {
 		now = now.Add(step)

@@ -37,10 +37,11 @@ type Log struct {
 func NewLog() *Log {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the process where the system has no randomness
-	return newLog(hex.EncodeToString(id[:]), time.Now)
+	return NewLogAt(hex.EncodeToString(id[:]), time.Now)
 }
 
-func newLog(epoch string, now func() time.Time) *Log {
+// NewLogAt is [NewLog] for a caller that brings the identity, which must be of this log alone, and the wall clock.
+func NewLogAt(epoch string, now func() time.Time) *Log {
 	l := &Log{epoch: epoch, floors: NewFloors(epoch), now: now}
 	l.mu.wakes = map[chan struct{}]struct{}{}
 	start := next(0, now())

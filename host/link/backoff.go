@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -18,11 +17,12 @@ const (
 // for a moment is found again before the lease has ended.
 type backoff struct {
 	ceiling time.Duration
+	chance  func(bound time.Duration) time.Duration
 	attempt int
 }
 
-func newBackoff(maxStaleness time.Duration) *backoff {
-	return &backoff{ceiling: max(min(maxBackoff, maxStaleness/2), time.Millisecond)}
+func newBackoff(maxStaleness time.Duration, chance func(time.Duration) time.Duration) *backoff {
+	return &backoff{ceiling: max(min(maxBackoff, maxStaleness/2), time.Millisecond), chance: chance}
 }
 
 func (b *backoff) reset() { b.attempt = 0 }
@@ -30,16 +30,16 @@ func (b *backoff) reset() { b.attempt = 0 }
 func (b *backoff) next() time.Duration {
 	bound := min(firstBackoff<<min(b.attempt, 10), b.ceiling)
 	b.attempt++
-	return rand.N(bound) + 1
+	return b.chance(bound) + 1
 }
 
 // slow returns how long to wait for a home that refused: what it asked for, or slowRetry, and up to half more.
-func slow(asked time.Duration) time.Duration {
+func slow(asked time.Duration, chance func(time.Duration) time.Duration) time.Duration {
 	if asked <= 0 {
 		asked = slowRetry
 	}
 	asked = min(asked, maxSlowRetry)
-	return asked + rand.N(asked/2+1)
+	return asked + chance(asked/2+1)
 }
 
 // sleep waits for d or the end of ctx, and reports whether ctx is still alive.

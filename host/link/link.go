@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -43,6 +44,10 @@ type Options struct {
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is the configuration for https URLs. Nil: the system's roots.
 	TLS *tls.Config
+	// Clocks reads the wall clock and the monotonic one at one moment. Nil: the system's.
+	Clocks func() (wall time.Time, mono time.Duration)
+	// Chance returns a duration in [0, bound), which spreads retries. Nil: at random.
+	Chance func(bound time.Duration) time.Duration
 	// Logger gets the link's state. Nil: nothing is logged.
 	Logger *slog.Logger
 	// OnInvalidate is called after each event was applied, in their order, with the home's wall clock when it sent
@@ -97,7 +102,13 @@ func New(opts Options) (*Link, error) {
 		l.dial = (&net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}).DialContext
 	}
 	l.mu.inForce = opts.MaxStaleness
-	l.clocks = newClocks(systemClocks())
+	if opts.Clocks == nil {
+		opts.Clocks = systemClocks()
+	}
+	if l.opts.Chance == nil {
+		l.opts.Chance = rand.N[time.Duration]
+	}
+	l.clocks = newClocks(opts.Clocks)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	l.transport = &http.Transport{
@@ -167,7 +178,7 @@ func (l *Link) Run(ctx context.Context) error {
 	defer watch.Wait()
 	defer cancel()
 
-	retry := newBackoff(l.opts.MaxStaleness)
+	retry := newBackoff(l.opts.MaxStaleness, l.opts.Chance)
 	complaints := repeats{logger: l.logger}
 	refused := 0 // homes in a row that refused
 	for {
@@ -188,7 +199,7 @@ func (l *Link) Run(ctx context.Context) error {
 		delay := retry.next()
 		if wait, ok := slowed(err); ok {
 			if refused++; refused >= len(l.homes) {
-				delay = slow(wait)
+				delay = slow(wait, l.opts.Chance)
 			}
 		} else {
 			refused = 0
