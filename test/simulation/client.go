@@ -1,0 +1,371 @@
+package simulation
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/perihelion-proxy/perihelion/host/wire"
+	"github.com/perihelion-proxy/perihelion/test/history"
+)
+
+// patience is how long a client waits for a reply before it gives its connection up.
+const patience = 15 * time.Second
+
+// client is an application: one connection at a time, and statements that the adversary could have thought of.
+type client struct {
+	w      *world
+	name   string
+	chance *rand.Rand
+	// wrote counts what the client has written: its values are its own.
+	wrote    int64
+	sessions int
+	blocks   int
+}
+
+func newClient(w *world, name string) *client {
+	return &client{w: w, name: name, chance: w.chance(name)}
+}
+
+// run works until the plan's time is over.
+func (c *client) run(ctx context.Context) {
+	if !sleep(ctx, time.Duration(c.chance.Int64N(int64(2*time.Second)))) {
+		return
+	}
+	for c.w.now() < c.w.plan.length {
+		at := homeAddress
+		if n := len(c.w.edges); n > 0 && c.chance.IntN(10) > 0 {
+			at = c.w.edges[c.chance.IntN(n)].address()
+		}
+		if err := c.session(ctx, at); err != nil {
+			c.w.trace(c.name, "lost its connection: %v", err)
+			if !sleep(ctx, time.Duration(c.chance.Int64N(int64(500*time.Millisecond)))+time.Millisecond) {
+				return
+			}
+		}
+	}
+}
+
+// session connects, and works until the connection is lost, or the client wants another.
+func (c *client) session(ctx context.Context, at string) error {
+	dialling, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	raw, err := c.w.net.dial(dialling, c.name, at, nil)
+	if err != nil {
+		return err
+	}
+	c.sessions++
+	s := &conversation{client: c, id: fmt.Sprintf("%s/%d", c.name, c.sessions), via: at, conn: raw, in: bufio.NewReaderSize(raw, 1024)}
+	defer raw.Close()
+	if err := s.start(); err != nil {
+		return err
+	}
+	for c.w.now() < c.w.plan.length && c.chance.IntN(1000) >= c.w.plan.reconnects {
+		if err := s.step(); err != nil {
+			return err
+		}
+		if !sleep(ctx, c.w.plan.think(c.chance)) {
+			return nil
+		}
+	}
+	_, err = raw.Write(wire.AppendMessage(nil, wire.Terminate, nil))
+	return err
+}
+
+// value returns a value that nobody has written.
+func (c *client) value() int64 {
+	c.wrote++
+	n, _ := strconv.ParseInt(strings.TrimPrefix(c.name, "client"), 10, 64) // it is a number
+	return n*1000 + c.wrote
+}
+
+// conversation is one connection of a client's.
+type conversation struct {
+	*client
+	id, via string
+	conn    net.Conn
+	in      *bufio.Reader
+	block   int
+}
+
+// errServer is an error that the server answered; the connection goes on.
+var errServer = errors.New("the server answered with an error")
+
+func (s *conversation) start() error {
+	body := binary.BigEndian.AppendUint32(nil, 3<<16)
+	body = append(body, "user\x00u\x00database\x00db\x00\x00"...)
+	if _, err := s.conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body)+4)), body...)); err != nil {
+		return err
+	}
+	_, err := s.replies()
+	return err
+}
+
+// step does one thing.
+func (s *conversation) step() error {
+	switch n := s.chance.IntN(100); {
+	case n < 68:
+		return s.read(s.some(1)...)
+	case n < 80:
+		return s.read(s.some(2)...)
+	case n < 90:
+		return s.write(s.some(1 + s.chance.IntN(5)/4)...)
+	case n < 98:
+		return s.transaction()
+	case n < 99:
+		return s.vanish()
+	}
+	return s.pipeline()
+}
+
+// some returns one register, or one of each relation.
+func (s *conversation) some(n int) []string {
+	if n == 1 {
+		return []string{keys[s.chance.IntN(len(keys))]}
+	}
+	return []string{keys[s.chance.IntN(2)], keys[2+s.chance.IntN(2)]}
+}
+
+func (s *conversation) op(kind history.Kind, value int64, keys ...string) *history.Op {
+	op := history.Op{Kind: kind, Session: s.id, Block: s.block, Via: s.via}
+	for _, key := range keys {
+		op.Values = append(op.Values, history.Value{Key: key, Value: value})
+	}
+	return s.w.record.begin(op)
+}
+
+// ask sends a read, as a simple query or an extended one.
+func (s *conversation) ask(keys ...string) []byte {
+	sql := selectText(keys...)
+	switch s.chance.IntN(3) {
+	case 0:
+		return query(sql)
+	case 1:
+		if len(keys) == 1 {
+			return extended("select v from "+keys[0][:1]+" where k = $1", s.chance.IntN(2) == 0, keys[0][2:])
+		}
+	}
+	return extended(sql, s.chance.IntN(2) == 0)
+}
+
+func (s *conversation) read(keys ...string) error {
+	op := s.op(history.Read, 0, keys...)
+	message := s.ask(keys...)
+	s.w.trace(s.name, "%s asks %s for %v", s.id, s.via, keys)
+	rows, err := s.exchange(message)
+	if err != nil {
+		return s.alive(err)
+	}
+	s.saw(op, rows)
+	return nil
+}
+
+func (s *conversation) saw(op *history.Op, row []int64) {
+	if len(row) != len(op.Values) {
+		panic(fmt.Sprintf("%s got %d values, want %d", s.id, len(row), len(op.Values)))
+	}
+	s.w.record.returned(op, row)
+	s.w.trace(s.name, "%s is told %v", s.id, op.Values)
+}
+
+// update returns a write as it is sent.
+func (s *conversation) update(value int64, keys ...string) []byte {
+	if len(keys) == 1 && s.chance.IntN(2) == 0 {
+		return extended("update "+keys[0][:1]+" set v = $1 where k = "+keys[0][2:], false, strconv.FormatInt(value, 10))
+	}
+	return query(updateText(value, keys...))
+}
+
+func (s *conversation) write(keys ...string) error {
+	value := s.value()
+	op := s.op(history.Write, value, keys...)
+	message := s.update(value, keys...)
+	s.w.trace(s.name, "%s writes %d to %v at %s", s.id, value, keys, s.via)
+	_, err := s.exchange(message)
+	switch {
+	case err == nil:
+		s.w.record.end(history.Committed, op)
+		s.w.trace(s.name, "%s has written %d", s.id, value)
+	case errors.Is(err, errServer):
+		s.w.record.end(history.RolledBack, op)
+	}
+	return s.alive(err)
+}
+
+// transaction is a block of a few statements.
+func (s *conversation) transaction() error {
+	s.blocks++
+	s.block = s.blocks
+	defer func() { s.block = 0 }()
+	s.w.trace(s.name, "%s begins", s.id)
+	if _, err := s.exchange(query("begin")); err != nil {
+		return err
+	}
+	writes := map[string]*history.Op{}
+	var replaced []*history.Op // by the block itself: nobody else ever sees them
+	for range 1 + s.chance.IntN(4) {
+		if s.chance.IntN(2) == 0 {
+			value := s.value()
+			keys := s.some(1)
+			op := s.op(history.Write, value, keys...)
+			s.w.trace(s.name, "%s writes %d to %v in a block", s.id, value, keys)
+			if _, err := s.exchange(s.update(value, keys...)); err != nil {
+				return err
+			}
+			if old := writes[keys[0]]; old != nil {
+				replaced = append(replaced, old)
+			}
+			writes[keys[0]] = op
+		} else if err := s.read(s.some(1 + s.chance.IntN(2))...); err != nil {
+			return err
+		}
+		if !sleep(s.w.ctx, s.w.plan.think(s.chance)/8) {
+			return nil
+		}
+	}
+	outcome, end := history.Committed, "commit"
+	if s.chance.IntN(4) == 0 {
+		outcome, end = history.RolledBack, "rollback"
+	}
+	s.w.trace(s.name, "%s sends %s", s.id, end)
+	if _, err := s.exchange(query(end)); err != nil {
+		return err
+	}
+	s.w.trace(s.name, "%s has its %s", s.id, end)
+	s.w.record.end(history.RolledBack, replaced...)
+	s.w.record.end(outcome, slices.Collect(maps.Values(writes))...)
+	return nil
+}
+
+// vanish sends a write and closes the connection.
+func (s *conversation) vanish() error {
+	value := s.value()
+	keys := s.some(1)
+	s.op(history.Write, value, keys...)
+	s.w.trace(s.name, "%s writes %d to %v, and vanishes", s.id, value, keys)
+	if _, err := s.conn.Write(s.update(value, keys...)); err != nil {
+		return err
+	}
+	sleep(s.w.ctx, time.Duration(s.chance.Int64N(int64(5*time.Millisecond)))+1)
+	return errVanished
+}
+
+var errVanished = errors.New("the client closed")
+
+// pipeline sends several statements before it reads the first reply.
+func (s *conversation) pipeline() error {
+	var all []byte
+	var ops []*history.Op
+	for range 2 + s.chance.IntN(3) {
+		keys := s.some(1)
+		if s.chance.IntN(3) == 0 {
+			value := s.value()
+			ops = append(ops, s.op(history.Write, value, keys...))
+			all = append(all, s.update(value, keys...)...)
+			s.w.trace(s.name, "%s writes %d to %v in a pipeline", s.id, value, keys)
+			continue
+		}
+		ops = append(ops, s.op(history.Read, 0, keys...))
+		all = append(all, s.ask(keys...)...)
+		s.w.trace(s.name, "%s asks %s for %v in a pipeline", s.id, s.via, keys)
+	}
+	if _, err := s.conn.Write(all); err != nil {
+		return err
+	}
+	for _, op := range ops {
+		row, err := s.replies()
+		if err != nil {
+			return err
+		}
+		if op.Kind == history.Read {
+			s.saw(op, row)
+		} else {
+			s.w.record.end(history.Committed, op)
+		}
+	}
+	return nil
+}
+
+// alive returns nil for an error that the connection outlives.
+func (s *conversation) alive(err error) error {
+	if errors.Is(err, errServer) {
+		return nil
+	}
+	return err
+}
+
+// exchange sends a message and reads to the end of its cycle. It returns the row, if there was one.
+func (s *conversation) exchange(message []byte) ([]int64, error) {
+	if _, err := s.conn.Write(message); err != nil {
+		return nil, err
+	}
+	return s.replies()
+}
+
+func (s *conversation) replies() (row []int64, err error) {
+	_ = s.conn.SetReadDeadline(time.Now().Add(patience)) // it does not fail
+	failed := false
+	for {
+		var header [wire.HeaderSize]byte
+		if _, err := io.ReadFull(s.in, header[:]); err != nil {
+			return nil, err
+		}
+		body := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
+		if _, err := io.ReadFull(s.in, body); err != nil {
+			return nil, err
+		}
+		switch header[0] {
+		case wire.DataRow:
+			row = readRow(body)
+		case wire.ErrorResponse:
+			if strings.Contains(string(body), "FATAL") {
+				return nil, fmt.Errorf("fatal: %q", body)
+			}
+			failed = true
+		case wire.ReadyForQuery:
+			if failed {
+				return nil, errServer
+			}
+			return row, nil
+		}
+	}
+}
+
+func readRow(body []byte) []int64 {
+	var row []int64
+	for rest := body[2:]; len(rest) > 4; {
+		n := binary.BigEndian.Uint32(rest)
+		v, _ := strconv.ParseInt(string(rest[4:4+n]), 10, 64) // the store sends digits
+		row, rest = append(row, v), rest[4+n:]
+	}
+	return row
+}
+
+func query(sql string) []byte { return wire.AppendMessage(nil, wire.Query, append([]byte(sql), 0)) }
+
+// extended returns a text as an extended query with the unnamed statement and portal.
+func extended(sql string, describe bool, parameters ...string) []byte {
+	m := wire.AppendMessage(nil, wire.Parse, append(append([]byte{0}, sql...), 0, 0, 0))
+	bind := []byte{0, 0, 0, 0}
+	bind = binary.BigEndian.AppendUint16(bind, uint16(len(parameters)))
+	for _, p := range parameters {
+		bind = binary.BigEndian.AppendUint32(bind, uint32(len(p)))
+		bind = append(bind, p...)
+	}
+	m = wire.AppendMessage(m, wire.Bind, append(bind, 0, 0))
+	if describe {
+		m = wire.AppendMessage(m, wire.Describe, []byte{'P', 0})
+	}
+	m = wire.AppendMessage(m, wire.Execute, []byte{0, 0, 0, 0, 0})
+	return wire.AppendMessage(m, wire.Sync, nil)
+}

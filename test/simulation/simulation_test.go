@@ -1,0 +1,90 @@
+package simulation
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	seed      = flag.Uint64("sim.seed", 0, "run the history of this `seed` alone, and print what happens in it")
+	first     = flag.Uint64("sim.first", 1, "the `seed` of the first history")
+	histories = flag.Int("sim.histories", 200, "how many `histories` to run, with seeds that count from the first")
+)
+
+// figures are what came of many histories.
+type figures struct {
+	sync.Mutex
+	histories, ops int
+	hits           uint64
+	simulated      time.Duration
+	failed         []Result
+}
+
+// explore runs histories on all processors until n have been run, or one has failed where that is enough.
+func explore(t *testing.T, broken Broken, from uint64, n int, enough bool) *figures {
+	t.Helper()
+	f := &figures{}
+	var taken atomic.Uint64
+	var over atomic.Bool
+	t.Run(broken.String(), func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprintf("worker %d", i), func(t *testing.T) {
+				t.Parallel()
+				for i := taken.Add(1) - 1; i < uint64(n) && !over.Load(); i = taken.Add(1) - 1 {
+					if failed := f.add(Run(t, from+i, broken, false)); failed && enough {
+						over.Store(true)
+					}
+				}
+			})
+		}
+	})
+	return f
+}
+
+// add counts a history, and reports whether it has failed.
+func (f *figures) add(r Result) bool {
+	f.Lock()
+	defer f.Unlock()
+	f.histories++
+	f.ops += len(r.Ops)
+	f.hits += r.Hits
+	f.simulated += r.Simulated
+	if len(r.Violations) == 0 {
+		return false
+	}
+	f.failed = append(f.failed, r)
+	return true
+}
+
+func (f *figures) String() string {
+	return fmt.Sprintf("%d histories of %v in all, %d operations, %d answers from memory", f.histories, f.simulated.Round(time.Second), f.ops, f.hits)
+}
+
+// TestHistoriesKeepThePromise lets the adversary look for an answer that is too old.
+func TestHistoriesKeepThePromise(t *testing.T) {
+	if *seed != 0 {
+		r := Run(t, *seed, None, true)
+		t.Log("\n" + r.Trace)
+		for _, v := range r.Violations {
+			t.Error(v)
+		}
+		return
+	}
+	began := time.Now()
+	f := explore(t, None, *first, *histories, false)
+	t.Logf("%v, in %v", f, time.Since(began).Round(time.Millisecond))
+	for i, r := range f.failed {
+		t.Errorf("-sim.seed=%d: %d violations, the first:\n%v", r.Seed, len(r.Violations), r.Violations[0])
+		if i == 0 {
+			t.Log("\n" + Run(t, r.Seed, None, true).Trace)
+		}
+	}
+	if f.hits == 0 {
+		t.Error("nothing was answered from memory")
+	}
+}
