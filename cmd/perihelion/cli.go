@@ -16,6 +16,7 @@ type cli struct {
 	Home    homeCommand    `cmd:"" help:"Run a home, the node next to Postgres."`
 	Edge    edgeCommand    `cmd:"" help:"Run an edge, the node next to the application."`
 	Serve   serveCommand   `cmd:"" help:"Run what a configuration file says: a home or an edge."`
+	Explain explainCommand `cmd:"" help:"Say why a statement is cached or not, and what would help."`
 	Demo    demoCommand    `cmd:"" help:"Show a home, two distant edges and a policy at work, on this machine."`
 	Config  configCommand  `cmd:"" help:"Look at a configuration."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -248,6 +249,8 @@ func dispatch(args []string, w world) error {
 		return serve(role(sources(ctx, c.Edge.Config, w), config.Edge), w)
 	case "serve":
 		return serve(sources(ctx, c.Serve.Config, w), w)
+	case "explain <sql>":
+		return explain(c.Explain, w)
 	case "demo":
 		return runDemo(c.Demo, w)
 	case "config check <file>":

@@ -19,12 +19,13 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	os.Exit(run(os.Args[1:], world{
-		stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), signals: signals, exit: os.Exit, newNode: newNode,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), signals: signals, exit: os.Exit, newNode: newNode,
 	}))
 }
 
 // world is what a command sees of the process that it runs in.
 type world struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
 	signals        <-chan os.Signal
@@ -62,6 +63,7 @@ func report(stderr io.Writer, err error) int {
 	var wrong *config.Error
 	var usage *kong.ParseError
 	var hinted *hintedError
+	var unusable *usageError
 	switch {
 	case errors.As(err, &wrong):
 		for _, p := range wrong.Problems {
@@ -72,6 +74,10 @@ func report(stderr io.Writer, err error) int {
 	case errors.As(err, &usage):
 		say("error", usage.Error())
 		say("hint", fmt.Sprintf("run %q", usageCommand(usage)+" --help"))
+		return exitUsage
+	case errors.As(err, &unusable):
+		say("error", err.Error())
+		say("hint", unusable.hint)
 		return exitUsage
 	case errors.As(err, &hinted):
 		say("error", err.Error())

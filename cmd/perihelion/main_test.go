@@ -16,7 +16,15 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true})
+	home, edge := explainer(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME_URL", home)
+			env.Setenv("EDGE_URL", edge)
+			return nil
+		},
+	})
 }
 
 // flagsOf returns the flags of a command that set a key, by key.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,6 +85,16 @@ type Fingerprint uint64
 
 // MarshalText implements [encoding.TextMarshaler].
 func (f Fingerprint) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%016x", uint64(f)), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (f *Fingerprint) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 16, 64)
+	if err != nil {
+		return fmt.Errorf("read fingerprint: %w", err)
+	}
+	*f = Fingerprint(n)
+	return nil
+}
 
 // RelationUse is one relation behind a statement.
 type RelationUse struct {

@@ -142,7 +142,7 @@ func keyParts(r api.ExplainRequest, who session.Identity, initial session.Initia
 	if r.Application != "" {
 		start = "application_name=" + r.Application
 	}
-	role := api.KeyPart{Part: "role and database settings", Value: initial.Digest, Note: "digest of what ALTER ROLE and ALTER DATABASE … SET give, and of the server's configuration"}
+	role := api.KeyPart{Part: "role and database settings", Value: initial.Digest, Note: "digest of ALTER ROLE|DATABASE … SET and the server's configuration"}
 	if err != nil {
 		role.Note = "cannot be read: sessions share nothing"
 	}
@@ -151,9 +151,9 @@ func keyParts(r api.ExplainRequest, who session.Identity, initial session.Initia
 		{Part: "database", Value: who.Database},
 		{Part: "user", Value: who.User},
 		role,
-		{Part: "startup parameters", Value: start, Note: "everything that the client sends as it connects"},
-		{Part: "session settings", Value: strings.Join(settings, ", "), Note: "every SET since then, custom ones too, and what PostgreSQL reports: TimeZone, DateStyle, client_encoding and others"},
-		{Part: "text", Value: string(statement.StripComments(nil, []byte(r.SQL))), Note: "without comments, with its literals"},
+		{Part: "startup parameters", Value: start, Note: "all that the client sends as it connects"},
+		{Part: "session settings", Value: strings.Join(settings, ", "), Note: "every SET since then, and TimeZone, DateStyle, client_encoding, …"},
+		{Part: "text", Value: string(statement.StripComments(nil, []byte(r.SQL))), Note: "without comments"},
 	}
 	if parameters > 0 || len(r.Parameters) > 0 {
 		values := make([]string, len(r.Parameters))
@@ -163,10 +163,10 @@ func keyParts(r api.ExplainRequest, who session.Identity, initial session.Initia
 				values[i] = "'" + strings.ReplaceAll(*v, "'", "''") + "'"
 			}
 		}
-		parts = append(parts, api.KeyPart{Part: "parameter types", Note: "as the Parse gives them; none is another key than the right one"},
-			api.KeyPart{Part: "parameter values", Value: strings.Join(values, ", "), Note: fmt.Sprintf("byte for byte, with their formats; the text has %d", parameters)})
+		parts = append(parts, api.KeyPart{Part: "parameter types", Note: "as the Parse gives them; to give none is another key"},
+			api.KeyPart{Part: "parameter values", Value: strings.Join(values, ", "), Note: fmt.Sprintf("byte for byte and by format, of %d", parameters)})
 	}
-	return append(parts, api.KeyPart{Part: "result formats", Note: "text or binary, as the Bind asks; a simple query is text, and has keys of its own"})
+	return append(parts, api.KeyPart{Part: "result formats", Note: "text or binary, as the Bind asks; a simple query has keys of its own"})
 }
 
 // explained turns what analysis says into what the API does.
