@@ -114,7 +114,7 @@ func spell(d time.Duration) string { return max(d, 0).Round(time.Millisecond).St
 func (s *Session) noteLocked(l last, known bool) {
 	switch {
 	case s.reply.failed:
-		l.outcome, l.reason = refusedByPostgres, "PostgreSQL answered with an error: nothing of the cycle is kept"
+		l.outcome, l.reason = refusedByPostgres, "PostgreSQL answered with an error ("+s.reply.code+"): nothing of the cycle is kept"
 	case !known:
 		return
 	}

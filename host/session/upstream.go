@@ -24,6 +24,8 @@ type reply struct {
 	status byte
 	// failed and noticed are set by an ErrorResponse and a NoticeResponse.
 	failed, noticed bool
+	// code is the SQLSTATE of the last ErrorResponse.
+	code string
 	// results are the statements that were answered, in their order. inQuery is set once the last of them is the
 	// simple query that ends the cycle.
 	results []result
@@ -488,7 +490,7 @@ func (s *Session) completeLocked(head *expected, kind byte, m []byte) bool {
 // failedLocked takes in an ErrorResponse. head is what it answers; nil where the backend speaks of its own accord. It
 // reports whether the error is not the client's.
 func (s *Session) failedLocked(head *expected, m []byte) (swallow bool) {
-	s.reply.failed = true
+	s.reply.failed, s.reply.code = true, errorCode(m)
 	s.mu.copying, s.mu.copyingOut = false, false
 	if head == nil || head.kind == startup || head.kind == wire.Sync {
 		return false

@@ -92,7 +92,7 @@ func TestShowLastTellsWhatBecameOfTheStatementBefore(t *testing.T) {
 				if _, err := conn.Exec(t.Context(), "select 1/0"); err == nil {
 					t.Error("1/0 is no error")
 				}
-				wantLast(t, conn, "outcome", "error", "reason", "answered with an error")
+				wantLast(t, conn, "outcome", "error", "reason", "answered with an error (22012)")
 				if _, err := conn.Exec(t.Context(), "select nothing from nowhere"); err == nil {
 					t.Error("a table that is not there is no error")
 				}
