@@ -72,7 +72,7 @@ func camel(name string) string {
 	var b strings.Builder
 	for word := range strings.FieldsFuncSeq(strings.ToUpper(name), func(r rune) bool { return r == '_' || r == ' ' }) {
 		switch word {
-		case "SQL", "TTL", "MS":
+		case "SQL", "TTL", "MS", "US", "KV":
 			b.WriteString(word)
 		default:
 			b.WriteString(word[:1] + strings.ToLower(word[1:]))

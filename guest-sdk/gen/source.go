@@ -11,18 +11,20 @@ import (
 
 // contract is abi.yaml.
 type contract struct {
-	Version   int        `yaml:"version"`
-	Module    string     `yaml:"module"`
-	Unknown   int64      `yaml:"unknown"`
-	ReadBack  int32      `yaml:"read_back"`
-	Functions []function `yaml:"functions"`
-	Hooks     []hook     `yaml:"hooks"`
-	Fields    []item     `yaml:"fields"`
-	Decisions []item     `yaml:"decisions"`
-	Results   []value    `yaml:"results"`
-	Verdicts  []value    `yaml:"verdicts"`
-	Levels    []value    `yaml:"levels"`
-	Limits    []value    `yaml:"limits"`
+	Version    int        `yaml:"version"`
+	Module     string     `yaml:"module"`
+	Unknown    int64      `yaml:"unknown"`
+	ReadBack   int32      `yaml:"read_back"`
+	Functions  []function `yaml:"functions"`
+	Hooks      []hook     `yaml:"hooks"`
+	Fields     []item     `yaml:"fields"`
+	Decisions  []item     `yaml:"decisions"`
+	Results    []value    `yaml:"results"`
+	Verdicts   []value    `yaml:"verdicts"`
+	Coherences []value    `yaml:"coherences"`
+	Shares     []value    `yaml:"shares"`
+	Levels     []value    `yaml:"levels"`
+	Limits     []value    `yaml:"limits"`
 }
 
 // function is what a guest may import.
@@ -141,7 +143,7 @@ func (p *problems) check(c *contract) {
 	for _, s := range []struct {
 		section string
 		values  []value
-	}{{"results", c.Results}, {"verdicts", c.Verdicts}, {"levels", c.Levels}, {"limits", c.Limits}} {
+	}{{"results", c.Results}, {"verdicts", c.Verdicts}, {"coherences", c.Coherences}, {"shares", c.Shares}, {"levels", c.Levels}, {"limits", c.Limits}} {
 		p.values(s.section, s.values)
 	}
 }

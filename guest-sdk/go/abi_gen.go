@@ -21,6 +21,22 @@ const (
 	MaxLogLine = 1024
 	// MaxReason is the length of the longest reason, in bytes; a longer one is REFUSED.
 	MaxReason = 256
+	// MaxTag is the length of the longest tag, in bytes; a longer one is REFUSED.
+	MaxTag = 128
+	// MaxTags is how many tags a decision can have; one more is over the QUOTA.
+	MaxTags = 16
+	// MaxKVKey is the length of the longest key of the store, in bytes; a longer one is REFUSED.
+	MaxKVKey = 256
+	// MaxKVValue is the length of the longest value of the store, in bytes; a longer one is REFUSED.
+	MaxKVValue = 65536
+	// MaxKVKeys is how many keys a store can have.
+	MaxKVKeys = 1024
+	// MaxKVBytes is how many bytes the keys and values of a store can have together.
+	MaxKVBytes = 4194304
+	// MaxMetrics is how many counters a policy can have.
+	MaxMetrics = 64
+	// MaxMetricName is the length of the longest name of a counter, in bytes; a longer one is REFUSED.
+	MaxMetricName = 64
 )
 
 // Fields.
@@ -34,27 +50,55 @@ const (
 	fieldRelation       int32 = 7
 	fieldComment        int32 = 8
 	fieldFunction       int32 = 9
+	fieldReason         int32 = 10
+	fieldRegion         int32 = 11
 	fieldFingerprint    int32 = 32
 	fieldVerdict        int32 = 33
 	fieldParamCount     int32 = 34
 	fieldRelationRows   int32 = 35
 	fieldRelationWrites int32 = 36
 	fieldDefaultTTLMS   int32 = 37
+	fieldRows           int32 = 48
+	fieldBytes          int32 = 49
+	fieldLatencyUS      int32 = 50
+	fieldHits           int32 = 51
+	fieldMisses         int32 = 52
+	fieldInvalidations  int32 = 53
+	fieldAgeMS          int32 = 54
 )
 
 // Decisions.
 const (
-	decisionCache  int32 = 1
-	decisionTTLMS  int32 = 2
-	decisionReason int32 = 64
+	decisionCache          int32 = 1
+	decisionTTLMS          int32 = 2
+	decisionStaleMS        int32 = 3
+	decisionLevel          int32 = 4
+	decisionMaxResultBytes int32 = 5
+	decisionShare          int32 = 6
+	decisionAskOnResult    int32 = 7
+	decisionEdges          int32 = 8
+	decisionReason         int32 = 64
+	decisionTag            int32 = 65
 )
 
 // Bounds of the decisions that are integers, both included.
 const (
-	minCache int64 = 0
-	maxCache int64 = 1
-	minTTLMS int64 = 1
-	maxTTLMS int64 = 604800000
+	minCache          int64 = 0
+	maxCache          int64 = 1
+	minTTLMS          int64 = 1
+	maxTTLMS          int64 = 604800000
+	minStaleMS        int64 = 0
+	maxStaleMS        int64 = 604800000
+	minLevel          int64 = 1
+	maxLevel          int64 = 3
+	minMaxResultBytes int64 = 1
+	maxMaxResultBytes int64 = 1099511627776
+	minShare          int64 = 1
+	maxShare          int64 = 2
+	minAskOnResult    int64 = 0
+	maxAskOnResult    int64 = 1
+	minEdges          int64 = 0
+	maxEdges          int64 = 1
 )
 
 // Code is what the host answers where a call failed: always below 0.
@@ -64,7 +108,7 @@ type Code int32
 const (
 	// CodeUnknown says that the host does not know the field or decision, or it is of another kind.
 	CodeUnknown Code = -1
-	// CodeNoIndex says that the field has no item at the index.
+	// CodeNoIndex says that there is no item at the index, or no value of the key.
 	CodeNoIndex Code = -2
 	// CodeBounds says that the buffer lies outside the guest's memory.
 	CodeBounds Code = -3
@@ -82,7 +126,7 @@ func (c Code) String() string {
 	case CodeUnknown:
 		return "the host does not know the field or decision, or it is of another kind"
 	case CodeNoIndex:
-		return "the field has no item at the index"
+		return "there is no item at the index, or no value of the key"
 	case CodeBounds:
 		return "the buffer lies outside the guest's memory"
 	case CodeRefused:
@@ -105,6 +149,30 @@ const (
 	VerdictRead Verdict = 1
 	// VerdictUnstable says that the answer can change without a write: now(), random().
 	VerdictUnstable Verdict = 2
+)
+
+// Coherence is how old an answer may be: the values of the decision LEVEL.
+type Coherence int64
+
+// Coherence levels.
+const (
+	// CoherenceBounded is an answer that is never older than the node's max_staleness.
+	CoherenceBounded Coherence = 1
+	// CoherenceStrong is an answer that is never older than any answer or acknowledgement that came before.
+	CoherenceStrong Coherence = 2
+	// CoherenceEventual is an answer that is as old as its time to live.
+	CoherenceEventual Coherence = 3
+)
+
+// Share is who shares a result: the values of the decision SHARE.
+type Share int64
+
+// Shares.
+const (
+	// ShareUser is the user alone.
+	ShareUser Share = 1
+	// ShareTenant is the whole tenant.
+	ShareTenant Share = 2
 )
 
 // Level is how grave a log line is.

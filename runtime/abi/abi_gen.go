@@ -26,6 +26,22 @@ const (
 	MaxLogLine = 1024
 	// MaxReason is the length of the longest reason, in bytes; a longer one is REFUSED.
 	MaxReason = 256
+	// MaxTag is the length of the longest tag, in bytes; a longer one is REFUSED.
+	MaxTag = 128
+	// MaxTags is how many tags a decision can have; one more is over the QUOTA.
+	MaxTags = 16
+	// MaxKVKey is the length of the longest key of the store, in bytes; a longer one is REFUSED.
+	MaxKVKey = 256
+	// MaxKVValue is the length of the longest value of the store, in bytes; a longer one is REFUSED.
+	MaxKVValue = 65536
+	// MaxKVKeys is how many keys a store can have.
+	MaxKVKeys = 1024
+	// MaxKVBytes is how many bytes the keys and values of a store can have together.
+	MaxKVBytes = 4194304
+	// MaxMetrics is how many counters a policy can have.
+	MaxMetrics = 64
+	// MaxMetricName is the length of the longest name of a counter, in bytes; a longer one is REFUSED.
+	MaxMetricName = 64
 )
 
 // Kind is what a field or a decision holds. The zero Kind is that of what is not known.
@@ -83,6 +99,10 @@ const (
 	FieldComment Field = 8
 	// FieldFunction (list of bytes) is each function that is called, as schema.name.
 	FieldFunction Field = 9
+	// FieldReason (bytes) is why the verdict is what it is, in words.
+	FieldReason Field = 10
+	// FieldRegion (bytes) is the region of the node that decides.
+	FieldRegion Field = 11
 	// FieldFingerprint (int) is the statement's fingerprint: 64 bits, to be read as unsigned.
 	FieldFingerprint Field = 32
 	// FieldVerdict (int) is what the analysis found the statement to be, one of the verdicts.
@@ -96,6 +116,22 @@ const (
 	FieldRelationWrites Field = 36
 	// FieldDefaultTTLMS (int) is the time to live that holds where no policy states one, in milliseconds.
 	FieldDefaultTTLMS Field = 37
+	// FieldRows (int) is rows: in on_result of this result, in on_tick the mean.
+	FieldRows Field = 48
+	// FieldBytes (int) is bytes: in on_result of this result, in on_tick the mean.
+	FieldBytes Field = 49
+	// FieldLatencyUS (int) is what the upstream took, in microseconds: in on_result for this result, in on_tick the
+	// mean.
+	FieldLatencyUS Field = 50
+	// FieldHits (int) is answers from memory since the last tick, in on_tick.
+	FieldHits Field = 51
+	// FieldMisses (int) is answers that were not in memory since the last tick, in on_tick.
+	FieldMisses Field = 52
+	// FieldInvalidations (int) is entries that were found void since the last tick, in on_tick.
+	FieldInvalidations Field = 53
+	// FieldAgeMS (int) is the mean age in milliseconds of the entries that were found void since the last tick, in
+	// on_tick.
+	FieldAgeMS Field = 54
 )
 
 // String returns the field's name.
@@ -119,6 +155,10 @@ func (f Field) String() string {
 		return "COMMENT"
 	case FieldFunction:
 		return "FUNCTION"
+	case FieldReason:
+		return "REASON"
+	case FieldRegion:
+		return "REGION"
 	case FieldFingerprint:
 		return "FINGERPRINT"
 	case FieldVerdict:
@@ -131,6 +171,20 @@ func (f Field) String() string {
 		return "RELATION_WRITES"
 	case FieldDefaultTTLMS:
 		return "DEFAULT_TTL_MS"
+	case FieldRows:
+		return "ROWS"
+	case FieldBytes:
+		return "BYTES"
+	case FieldLatencyUS:
+		return "LATENCY_US"
+	case FieldHits:
+		return "HITS"
+	case FieldMisses:
+		return "MISSES"
+	case FieldInvalidations:
+		return "INVALIDATIONS"
+	case FieldAgeMS:
+		return "AGE_MS"
 	default:
 		return "field " + strconv.Itoa(int(f))
 	}
@@ -157,6 +211,10 @@ func (f Field) Kind() Kind {
 		return KindBytesList
 	case FieldFunction:
 		return KindBytesList
+	case FieldReason:
+		return KindBytes
+	case FieldRegion:
+		return KindBytes
 	case FieldFingerprint:
 		return KindInt
 	case FieldVerdict:
@@ -168,6 +226,20 @@ func (f Field) Kind() Kind {
 	case FieldRelationWrites:
 		return KindIntList
 	case FieldDefaultTTLMS:
+		return KindInt
+	case FieldRows:
+		return KindInt
+	case FieldBytes:
+		return KindInt
+	case FieldLatencyUS:
+		return KindInt
+	case FieldHits:
+		return KindInt
+	case FieldMisses:
+		return KindInt
+	case FieldInvalidations:
+		return KindInt
+	case FieldAgeMS:
 		return KindInt
 	default:
 		return 0
@@ -184,17 +256,47 @@ const (
 	// DecisionTTLMS (int) is the result's time to live in milliseconds, from 1 to 7 days. Default: the field
 	// DEFAULT_TTL_MS.
 	DecisionTTLMS Decision = 2
+	// DecisionStaleMS (int) is how long in milliseconds the result may still be answered after its time to live while
+	// it is refreshed; never past an invalidation. Default: 0.
+	DecisionStaleMS Decision = 3
+	// DecisionLevel (int) is the coherence level, one of the coherence levels. Default: the database's.
+	DecisionLevel Decision = 4
+	// DecisionMaxResultBytes (int) is the largest result that is kept, in bytes. Default: the node's, which it can only
+	// lower.
+	DecisionMaxResultBytes Decision = 5
+	// DecisionShare (int) is who shares the result, one of the shares; the whole tenant is REFUSED where a relation has
+	// row security. Default: 1.
+	DecisionShare Decision = 6
+	// DecisionAskOnResult (int) is whether on_result runs for each result. Default: 0.
+	DecisionAskOnResult Decision = 7
+	// DecisionEdges (int) is whether an edge may keep the result; with 0, only the home may. Default: 1.
+	DecisionEdges Decision = 8
 	// DecisionReason (bytes) is why, in words, at most 256 bytes; shown to people. Default: the reason of the policy
 	// before, if there was one.
 	DecisionReason Decision = 64
+	// DecisionTag (list of bytes) is a tag by which the result can be voided; may be set several times, each of which
+	// adds one. Default: none.
+	DecisionTag Decision = 65
 )
 
 // Bounds of the decisions that are integers, both included.
 const (
-	MinCache int64 = 0
-	MaxCache int64 = 1
-	MinTTLMS int64 = 1
-	MaxTTLMS int64 = 604800000
+	MinCache          int64 = 0
+	MaxCache          int64 = 1
+	MinTTLMS          int64 = 1
+	MaxTTLMS          int64 = 604800000
+	MinStaleMS        int64 = 0
+	MaxStaleMS        int64 = 604800000
+	MinLevel          int64 = 1
+	MaxLevel          int64 = 3
+	MinMaxResultBytes int64 = 1
+	MaxMaxResultBytes int64 = 1099511627776
+	MinShare          int64 = 1
+	MaxShare          int64 = 2
+	MinAskOnResult    int64 = 0
+	MaxAskOnResult    int64 = 1
+	MinEdges          int64 = 0
+	MaxEdges          int64 = 1
 )
 
 // String returns the decision's name.
@@ -204,8 +306,22 @@ func (d Decision) String() string {
 		return "CACHE"
 	case DecisionTTLMS:
 		return "TTL_MS"
+	case DecisionStaleMS:
+		return "STALE_MS"
+	case DecisionLevel:
+		return "LEVEL"
+	case DecisionMaxResultBytes:
+		return "MAX_RESULT_BYTES"
+	case DecisionShare:
+		return "SHARE"
+	case DecisionAskOnResult:
+		return "ASK_ON_RESULT"
+	case DecisionEdges:
+		return "EDGES"
 	case DecisionReason:
 		return "REASON"
+	case DecisionTag:
+		return "TAG"
 	default:
 		return "decision " + strconv.Itoa(int(d))
 	}
@@ -218,10 +334,53 @@ func (d Decision) Kind() Kind {
 		return KindInt
 	case DecisionTTLMS:
 		return KindInt
+	case DecisionStaleMS:
+		return KindInt
+	case DecisionLevel:
+		return KindInt
+	case DecisionMaxResultBytes:
+		return KindInt
+	case DecisionShare:
+		return KindInt
+	case DecisionAskOnResult:
+		return KindInt
+	case DecisionEdges:
+		return KindInt
 	case DecisionReason:
 		return KindBytes
+	case DecisionTag:
+		return KindBytesList
 	default:
 		return 0
+	}
+}
+
+// Bounds returns the least and the largest value of an integer decision, both included, or, in most, the most bytes of
+// another.
+func (d Decision) Bounds() (least, most int64) {
+	switch d {
+	case DecisionCache:
+		return 0, 1
+	case DecisionTTLMS:
+		return 1, 604800000
+	case DecisionStaleMS:
+		return 0, 604800000
+	case DecisionLevel:
+		return 1, 3
+	case DecisionMaxResultBytes:
+		return 1, 1099511627776
+	case DecisionShare:
+		return 1, 2
+	case DecisionAskOnResult:
+		return 0, 1
+	case DecisionEdges:
+		return 0, 1
+	case DecisionReason:
+		return 0, 256
+	case DecisionTag:
+		return 0, 128
+	default:
+		return 0, 0
 	}
 }
 
@@ -232,7 +391,7 @@ type Result int32
 const (
 	// ResultUnknown says that the host does not know the field or decision, or it is of another kind.
 	ResultUnknown Result = -1
-	// ResultNoIndex says that the field has no item at the index.
+	// ResultNoIndex says that there is no item at the index, or no value of the key.
 	ResultNoIndex Result = -2
 	// ResultBounds says that the buffer lies outside the guest's memory.
 	ResultBounds Result = -3
@@ -275,6 +434,30 @@ const (
 	VerdictUnstable Verdict = 2
 )
 
+// Coherence is how old an answer may be: the values of the decision LEVEL.
+type Coherence int64
+
+// Coherence levels.
+const (
+	// CoherenceBounded is an answer that is never older than the node's max_staleness.
+	CoherenceBounded Coherence = 1
+	// CoherenceStrong is an answer that is never older than any answer or acknowledgement that came before.
+	CoherenceStrong Coherence = 2
+	// CoherenceEventual is an answer that is as old as its time to live.
+	CoherenceEventual Coherence = 3
+)
+
+// Share is who shares a result: the values of the decision SHARE.
+type Share int64
+
+// Shares.
+const (
+	// ShareUser is the user alone.
+	ShareUser Share = 1
+	// ShareTenant is the whole tenant.
+	ShareTenant Share = 2
+)
+
 // Level is how grave a log line is.
 type Level int32
 
@@ -311,6 +494,19 @@ const (
 	FunctionConfig = "config"
 	// FunctionNowMS returns the node's wall clock in Unix milliseconds.
 	FunctionNowMS = "now_ms"
+	// FunctionSelect lets fields and decisions speak of hot statement i, in `on_tick` only. The hottest is 0, which
+	// they speak of when the hook begins.
+	FunctionSelect = "select"
+	// FunctionKVGet writes the value of a key to buf and returns its length, in every hook. A length over cap means
+	// that nothing was written: call again with room. The store is one per policy and tenant, and lost when the host
+	// restarts.
+	FunctionKVGet = "kv_get"
+	// FunctionKVSet gives a key a value, in every hook. It is gone after ttl_ms; with 0, it stays. A negative ttl_ms is
+	// refused, and so is an empty key. Over a quota, what the key had before stays.
+	FunctionKVSet = "kv_set"
+	// FunctionMetricAdd adds to a counter of the policy's own, in every hook. Its name is a letter or underscore, and
+	// then those and digits. It only grows: a negative delta is refused.
+	FunctionMetricAdd = "metric_add"
 	// FunctionLog writes a line to the node's log. Lines are rate-limited, a line over the limit is cut, and one
 	// outside the guest's memory is dropped.
 	FunctionLog = "log"
@@ -327,6 +523,11 @@ const (
 	// HookDecide runs once per tenant, statement and generation; the decision is kept. A failure is a bypass, counted
 	// and logged.
 	HookDecide = "decide"
+	// HookOnResult runs per fill, for statements whose decision set `ASK_ON_RESULT`, with ROWS, BYTES and LATENCY_US of
+	// the result.
+	HookOnResult = "on_result"
+	// HookOnTick runs every tick (10 s by default) per tenant, with its hottest statements.
+	HookOnTick = "on_tick"
 )
 
 // Signature is a function's parameters and results, each "i32" or "i64".
@@ -338,14 +539,18 @@ type Signature struct {
 
 // Functions holds the signature of each function that a guest may import, by its name. It must not be changed.
 var Functions = map[string]Signature{
-	FunctionGetInt:   {Params: []string{"i32", "i32"}, Results: []string{"i64"}},
-	FunctionGetBytes: {Params: []string{"i32", "i32", "i32", "i32"}, Results: []string{"i32"}},
-	FunctionCount:    {Params: []string{"i32"}, Results: []string{"i32"}},
-	FunctionSetInt:   {Params: []string{"i32", "i64"}, Results: []string{"i32"}},
-	FunctionSetBytes: {Params: []string{"i32", "i32", "i32"}, Results: []string{"i32"}},
-	FunctionConfig:   {Params: []string{"i32", "i32"}, Results: []string{"i32"}},
-	FunctionNowMS:    {Results: []string{"i64"}},
-	FunctionLog:      {Params: []string{"i32", "i32", "i32"}},
+	FunctionGetInt:    {Params: []string{"i32", "i32"}, Results: []string{"i64"}},
+	FunctionGetBytes:  {Params: []string{"i32", "i32", "i32", "i32"}, Results: []string{"i32"}},
+	FunctionCount:     {Params: []string{"i32"}, Results: []string{"i32"}},
+	FunctionSetInt:    {Params: []string{"i32", "i64"}, Results: []string{"i32"}},
+	FunctionSetBytes:  {Params: []string{"i32", "i32", "i32"}, Results: []string{"i32"}},
+	FunctionConfig:    {Params: []string{"i32", "i32"}, Results: []string{"i32"}},
+	FunctionNowMS:     {Results: []string{"i64"}},
+	FunctionSelect:    {Params: []string{"i32"}, Results: []string{"i32"}},
+	FunctionKVGet:     {Params: []string{"i32", "i32", "i32", "i32"}, Results: []string{"i32"}},
+	FunctionKVSet:     {Params: []string{"i32", "i32", "i32", "i32", "i64"}, Results: []string{"i32"}},
+	FunctionMetricAdd: {Params: []string{"i32", "i32", "i64"}, Results: []string{"i32"}},
+	FunctionLog:       {Params: []string{"i32", "i32", "i32"}},
 }
 
 // Hooks holds the signature of each function that a guest exports for the host, by its name. It must not be changed.
@@ -353,4 +558,6 @@ var Hooks = map[string]Signature{
 	HookInitialize: {},
 	HookConfigure:  {Results: []string{"i32"}},
 	HookDecide:     {Results: []string{"i32"}, Required: true},
+	HookOnResult:   {Results: []string{"i32"}},
+	HookOnTick:     {Results: []string{"i32"}},
 }
