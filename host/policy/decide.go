@@ -190,6 +190,8 @@ func (c *call) Bytes(field abi.Field, index int) (string, abi.Result) {
 		text = c.query.User
 	case abi.FieldApplication:
 		text = c.query.Application
+	case abi.FieldReason:
+		text = c.query.Statement.Reason
 	default:
 		return "", abi.ResultUnknown
 	}

@@ -23,7 +23,7 @@ const (
 // is $n there as a parameter is, and what a text stands for may hang on its literals.
 type memoKey struct {
 	tenant, database, user, application string
-	normalized, command, lists          string
+	normalized, command, reason, lists  string
 	fingerprint, catalog                uint64
 	parameters                          int
 	verdict                             statement.Verdict
@@ -33,7 +33,7 @@ func keyOf(q Query) memoKey {
 	d := q.Statement
 	return memoKey{
 		tenant: q.Tenant, database: q.Database, user: q.User, application: q.Application,
-		normalized: d.Normalized, command: d.Command, lists: joined(d.Relations, d.Functions, d.Comments),
+		normalized: d.Normalized, command: d.Command, reason: d.Reason, lists: joined(d.Relations, d.Functions, d.Comments),
 		fingerprint: d.Fingerprint, catalog: d.Generation, parameters: d.Parameters, verdict: d.Verdict,
 	}
 }
@@ -60,7 +60,7 @@ func joined(lists ...[]string) string {
 
 func (k memoKey) bytes() int {
 	const fixed = 512 // the key's and the decision's own bytes, a reason, and the list's links
-	return fixed + len(k.tenant) + len(k.database) + len(k.user) + len(k.application) + len(k.normalized) + len(k.command) + len(k.lists)
+	return fixed + len(k.tenant) + len(k.database) + len(k.user) + len(k.application) + len(k.normalized) + len(k.command) + len(k.reason) + len(k.lists)
 }
 
 // memo remembers decisions, bounded in number and bytes. It is safe for concurrent use.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,9 +82,14 @@ func open(t *testing.T, change func(*Options), files map[string][]byte) *rig {
 	return r
 }
 
+// write puts a file there in one step: written in place, a starved machine may show the set half of it.
 func (r *rig) write(name string, content []byte) {
 	r.t.Helper()
-	if err := os.WriteFile(filepath.Join(r.folder, name), content, 0o600); err != nil {
+	path := filepath.Join(r.t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(path, filepath.Join(r.folder, name)); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -374,6 +380,7 @@ func TestValuesOutOfBoundsAreRefused(t *testing.T) {
 		"a TTL of nothing":            w.Code(w.Const(2), w.Const64(0), w.Call(w.SetInt)),
 		"a TTL below nothing":         w.Code(w.Const(2), w.Const64(-1), w.Call(w.SetInt)),
 		"a TTL of more than a week":   w.Code(w.Const(2), w.Const64(604800001), w.Call(w.SetInt)),
+		"a LEVEL that there is not":   w.Code(w.Const(4), w.Const64(4), w.Call(w.SetInt)),
 		"a CACHE that is no yes":      w.Code(w.Const(1), w.Const64(2), w.Call(w.SetInt)),
 		"a reason of more than 256 B": w.Code(w.Const(64), w.Const(0), w.Const(257), w.Call(w.SetBytes)),
 	} {
@@ -391,7 +398,7 @@ func TestEveryField(t *testing.T) {
 	q := func(q *Query) {
 		q.Application = "app"
 		q.Statement = &statement.Descriptor{
-			Verdict: statement.Read, Fingerprint: 77, Normalized: "select $1", Command: "SELECT", Comments: []string{"a=b"}, Functions: []string{"pg_catalog.sum"},
+			Verdict: statement.Read, Fingerprint: 77, Normalized: "select $1", Command: "SELECT", Reason: "reads a", Comments: []string{"a=b"}, Functions: []string{"pg_catalog.sum"},
 			Relations: []string{"public.a", "public.bc"}, RelationRows: []int64{5, -1}, Parameters: 3,
 		}
 	}
@@ -417,13 +424,15 @@ func TestEveryField(t *testing.T) {
 		{"COMMENT", bytesOf(8, 0), len("a=b")},
 		{"FUNCTION", bytesOf(9, 0), len("pg_catalog.sum")},
 		{"FUNCTION of no such index", bytesOf(9, 1), -2},
+		{"REASON", bytesOf(10, 0), len("reads a")},
 		{"FINGERPRINT", intOf(32, 0), 77},
 		{"VERDICT", intOf(33, 0), 1},
 		{"PARAM_COUNT", intOf(34, 0), 3},
 		{"RELATION_ROWS", intOf(35, 0), 5},
 		{"RELATION_WRITES", intOf(36, 1), 9},
 		{"DEFAULT_TTL_MS", intOf(37, 0), 60000},
-		{"a field of a later version", bytesOf(11, 0), -1},
+		{"REGION, which this version does not know", bytesOf(11, 0), -1},
+		{"ROWS, which decide does not know", w.Code(w.Const(48), w.Const(0), w.Call(w.GetInt), w.Const64(math.MinInt64), []byte{0x51}), 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := open(t, func(o *Options) {

@@ -175,7 +175,7 @@ func TestHostileGuestsFail(t *testing.T) {
 		{"one that returns an error", returns(w.Const(3)), "returned 3"},
 		{"one that exits, even with success", exit, "exited with 0"},
 		{"one that aborts", abort, "exited with 255"},
-		{"one that calls itself for ever", returns(w.Call(7)), "spent its fuel of 500000"},
+		{"one that calls itself for ever", returns(w.Call(w.Self)), "spent its fuel of 500000"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := load(t, e, test.module, ModuleOptions{})

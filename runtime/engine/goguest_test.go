@@ -10,11 +10,14 @@ import (
 )
 
 // goGuest builds testdata/guest as a policy in Go is built.
-func goGuest(t testing.TB) []byte {
+func goGuest(t testing.TB) []byte { return buildGo(t, filepath.Join("testdata", "guest")) }
+
+// buildGo builds a policy in Go.
+func buildGo(t testing.TB, folder string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "guest.wasm")
 	build := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", path, ".")
-	build.Dir = filepath.Join("testdata", "guest")
+	build.Dir = folder
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the guest: %v\n%s", err, out)

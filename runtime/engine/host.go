@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -20,13 +21,11 @@ type Call interface {
 	Count(field abi.Field) int32
 	// Decided returns what has been decided so far.
 	Decided(decision abi.Decision) (value int64, ok bool)
-	// SetInt and SetBytes take a part of the decision.
+	// SetInt and SetBytes take a part of the decision, which exists and is within the bounds of the ABI. What is read of
+	// a guest is no text yet: it may hold any byte.
 	SetInt(decision abi.Decision, value int64) abi.Result
 	SetBytes(decision abi.Decision, value string) abi.Result
 }
-
-// maxSetBytes bounds what set_bytes reads of a guest's memory, before the decision's own bound is asked.
-const maxSetBytes = 4 << 10
 
 type instanceKey struct{}
 
@@ -47,6 +46,8 @@ const (
 	stepBytes = 64
 	// logSteps is what a log line costs beyond that: most are dropped, but it is read first.
 	logSteps = 30
+	// storeSteps is what a look into the store or at a counter costs beyond that.
+	storeSteps = 20
 )
 
 const (
@@ -64,18 +65,17 @@ type function struct {
 	call            hostFunc
 }
 
-// functions are those of the module perihelion_v1.
+// functions are those of the module perihelion_v1, typed as the ABI has them.
 func functions() map[string]function {
-	return map[string]function{
-		"get_int":   {[]api.ValueType{i32, i32}, []api.ValueType{i64}, getInt},
-		"get_bytes": {[]api.ValueType{i32, i32, i32, i32}, []api.ValueType{i32}, getBytes},
-		"count":     {[]api.ValueType{i32}, []api.ValueType{i32}, count},
-		"set_int":   {[]api.ValueType{i32, i64}, []api.ValueType{i32}, setInt},
-		"set_bytes": {[]api.ValueType{i32, i32, i32}, []api.ValueType{i32}, setBytes},
-		"config":    {[]api.ValueType{i32, i32}, []api.ValueType{i32}, config},
-		"now_ms":    {nil, []api.ValueType{i64}, nowMillis},
-		"log":       {[]api.ValueType{i32, i32, i32}, nil, logLine},
+	all := map[string]function{}
+	for name, f := range map[string]hostFunc{
+		abi.FunctionGetInt: getInt, abi.FunctionGetBytes: getBytes, abi.FunctionCount: count, abi.FunctionSelect: selects,
+		abi.FunctionSetInt: setInt, abi.FunctionSetBytes: setBytes, abi.FunctionConfig: config, abi.FunctionNowMS: nowMillis,
+		abi.FunctionKVGet: kvGet, abi.FunctionKVSet: kvSet, abi.FunctionMetricAdd: metricAdd, abi.FunctionLog: logLine,
+	} {
+		all[name] = function{types(abi.Functions[name].Params), types(abi.Functions[name].Results), f}
 	}
+	return all
 }
 
 // provide makes the host's functions known to the module's runtime.
@@ -176,7 +176,16 @@ func setInt(one *instance, guest api.Module, stack []uint64) {
 		result(stack, abi.ResultWrongHook)
 		return
 	}
-	result(stack, one.current.SetInt(abi.Decision(int32(stack[0])), int64(stack[1])))
+	decision, value := abi.Decision(int32(stack[0])), int64(stack[1])
+	least, most := decision.Bounds()
+	switch {
+	case decision.Kind() != abi.KindInt:
+		result(stack, abi.ResultUnknown)
+	case value < least || value > most:
+		result(stack, abi.ResultRefused)
+	default:
+		result(stack, one.current.SetInt(decision, value))
+	}
 }
 
 func setBytes(one *instance, guest api.Module, stack []uint64) {
@@ -184,18 +193,96 @@ func setBytes(one *instance, guest api.Module, stack []uint64) {
 		result(stack, abi.ResultWrongHook)
 		return
 	}
-	decision, buffer, length := abi.Decision(int32(stack[0])), uint32(stack[1]), uint32(stack[2])
-	if length > maxSetBytes {
+	decision, length := abi.Decision(int32(stack[0])), uint32(stack[2])
+	if kind := decision.Kind(); kind != abi.KindBytes && kind != abi.KindBytesList {
+		result(stack, abi.ResultUnknown)
+		return
+	}
+	if _, most := decision.Bounds(); int64(length) > most {
 		result(stack, abi.ResultRefused)
 		return
 	}
+	if text, ok := one.read(guest, stack, uint32(stack[1]), length); ok {
+		result(stack, one.current.SetBytes(decision, text))
+	}
+}
+
+// read returns a copy of what lies in a guest's memory; where it lies outside, that is on the stack. The length has been
+// checked against its cap.
+func (i *instance) read(guest api.Module, stack []uint64, buffer, length uint32) (string, bool) {
+	i.charge(int(length) / stepBytes)
 	text, ok := guest.Memory().Read(buffer, length)
 	if !ok {
 		result(stack, abi.ResultBounds)
+	}
+	return string(text), ok
+}
+
+// selects is the function select, whose name Go has taken.
+func selects(one *instance, _ api.Module, stack []uint64) {
+	index := int32(stack[0])
+	switch {
+	case one.hook != abi.HookOnTick:
+		result(stack, abi.ResultWrongHook)
+	case index < 0 || int(index) >= len(one.hot):
+		result(stack, abi.ResultNoIndex)
+	default:
+		one.current = one.hot[index]
+		result(stack, 0)
+	}
+}
+
+func kvGet(one *instance, guest api.Module, stack []uint64) {
+	buffer, capacity := uint32(stack[2]), uint32(stack[3])
+	key, ok := one.key(guest, stack)
+	if !ok {
 		return
 	}
-	one.charge(int(length) / stepBytes)
-	result(stack, one.current.SetBytes(decision, string(text)))
+	value, ok := one.store.Get(one.tenant, key)
+	if !ok {
+		result(stack, abi.ResultNoIndex)
+		return
+	}
+	one.write(guest, stack, value, buffer, capacity)
+}
+
+// key reads a key of the store from where the first two arguments say; where there is none, why is on the stack.
+func (i *instance) key(guest api.Module, stack []uint64) (string, bool) {
+	length := uint32(stack[1])
+	if length == 0 || length > abi.MaxKVKey {
+		result(stack, abi.ResultRefused)
+		return "", false
+	}
+	i.charge(storeSteps)
+	return i.read(guest, stack, uint32(stack[0]), length)
+}
+
+func kvSet(one *instance, guest api.Module, stack []uint64) {
+	buffer, length, ttl := uint32(stack[2]), uint32(stack[3]), int64(stack[4])
+	if length > abi.MaxKVValue || ttl < 0 {
+		result(stack, abi.ResultRefused)
+		return
+	}
+	key, ok := one.key(guest, stack)
+	if !ok {
+		return
+	}
+	if value, ok := one.read(guest, stack, buffer, length); ok {
+		// A longer time than a Duration holds is as good as for ever, within the life of a process.
+		result(stack, one.store.Set(one.tenant, key, value, time.Duration(min(ttl, math.MaxInt64/int64(time.Millisecond)))*time.Millisecond))
+	}
+}
+
+func metricAdd(one *instance, guest api.Module, stack []uint64) {
+	length, delta := uint32(stack[1]), int64(stack[2])
+	if length > abi.MaxMetricName {
+		result(stack, abi.ResultRefused)
+		return
+	}
+	one.charge(storeSteps)
+	if name, ok := one.read(guest, stack, uint32(stack[0]), length); ok {
+		result(stack, one.counters.Add(name, delta))
+	}
 }
 
 func config(one *instance, guest api.Module, stack []uint64) {

@@ -14,14 +14,8 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 
+	"github.com/perihelion-proxy/perihelion/runtime/abi"
 	"github.com/perihelion-proxy/perihelion/runtime/engine/fuel"
-)
-
-// The exports that are called.
-const (
-	initialize    = "_initialize"
-	hookConfigure = "configure"
-	hookDecide    = "decide"
 )
 
 const (
@@ -64,23 +58,53 @@ type pool struct {
 
 // instance is one guest. It has one caller at a time.
 type instance struct {
-	module  *Module
-	guest   api.Module
-	fuel    api.MutableGlobal
-	decide  api.Function
-	ctx     context.Context // tells the host's functions whose call it is
-	stack   [1]uint64       // what a hook returns
-	random  *rand.ChaCha8
-	used    bool               // since the last LetGo; guarded by pool.mu
-	printed [2]strings.Builder // the unfinished lines of stdout and stderr
+	module   *Module
+	guest    api.Module
+	fuel     api.MutableGlobal
+	hooks    map[string]api.Function
+	ctx      context.Context // tells the host's functions whose call it is
+	stack    [1]uint64       // what a hook returns
+	tenant   string
+	store    *Store
+	counters *Counters
+	random   *rand.ChaCha8
+	used     bool               // since the last LetGo; guarded by pool.mu
+	printed  [2]strings.Builder // the unfinished lines of stdout and stderr
+	hook     string
+	// current is the statement that fields and decisions speak of, one of hot in on_tick. Nil: there is none.
 	current Call
-	hook    string
+	hot     []Call
 }
 
 // Decide calls the module's decide for a tenant. call answers the guest's questions and takes its decisions, in this
 // goroutine. An error is [ErrClosed], the context's, or a [*Failure]; the decisions that were stated before a failure
 // are not to be used.
 func (m *Module) Decide(ctx context.Context, tenant string, call Call) error {
+	return m.call(ctx, tenant, abi.HookDecide, call, nil)
+}
+
+// OnResult calls the module's on_result, where it has one, as Decide does.
+func (m *Module) OnResult(ctx context.Context, tenant string, call Call) error {
+	if !m.Has(abi.HookOnResult) {
+		return nil
+	}
+	return m.call(ctx, tenant, abi.HookOnResult, call, nil)
+}
+
+// OnTick calls the module's on_tick, where it has one, with the tenant's hottest statements, the hottest first. After an
+// error the decisions of none of them are to be used.
+func (m *Module) OnTick(ctx context.Context, tenant string, hot []Call) error {
+	if !m.Has(abi.HookOnTick) {
+		return nil
+	}
+	var first Call
+	if len(hot) > 0 {
+		first = hot[0]
+	}
+	return m.call(ctx, tenant, abi.HookOnTick, first, hot)
+}
+
+func (m *Module) call(ctx context.Context, tenant, hook string, call Call, hot []Call) error {
 	p, err := m.enter(ctx, tenant)
 	if err != nil {
 		return err
@@ -90,7 +114,9 @@ func (m *Module) Decide(ctx context.Context, tenant string, call Call) error {
 	if err != nil {
 		return err
 	}
-	err = one.run(hookDecide, one.decide, call)
+	one.hot = hot
+	err = one.run(hook, call)
+	one.hot = nil
 	p.put(ctx, one, err == nil)
 	return err
 }
@@ -229,7 +255,7 @@ func (p *pool) take(ctx context.Context) (*instance, error) {
 	if one != nil {
 		return one, nil
 	}
-	one, err := p.module.instantiate(ctx, p.tenant)
+	one, err := p.module.instantiate(ctx, p.tenant, p.module.options.Store, p.module.options.Counters)
 	if err != nil {
 		<-p.slots
 		return nil, err
@@ -261,8 +287,8 @@ func (p *pool) empty(ctx context.Context) {
 }
 
 // instantiate makes an instance, and lets it initialise and configure itself.
-func (m *Module) instantiate(ctx context.Context, tenant string) (_ *instance, err error) {
-	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: "start"}
+func (m *Module) instantiate(ctx context.Context, tenant string, store *Store, counters *Counters) (_ *instance, err error) {
+	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: "start", tenant: tenant, store: store, counters: counters}
 	one.ctx = context.WithValue(context.WithoutCancel(ctx), instanceKey{}, one)
 	// Without a name, so that there may be several.
 	one.guest, err = m.runtime.InstantiateModule(one.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -279,14 +305,19 @@ func (m *Module) instantiate(ctx context.Context, tenant string) (_ *instance, e
 		}
 	}()
 	one.fuel = meterOf(one.guest)
-	for _, hook := range []string{initialize, hookConfigure} {
+	one.hooks = map[string]api.Function{}
+	for hook := range abi.Hooks {
 		if f := one.guest.ExportedFunction(hook); f != nil {
-			if err := one.run(hook, f, nil); err != nil {
+			one.hooks[hook] = f // to look it up takes microseconds
+		}
+	}
+	for _, hook := range []string{abi.HookInitialize, abi.HookConfigure} {
+		if one.hooks[hook] != nil {
+			if err := one.run(hook, nil); err != nil {
 				return nil, err
 			}
 		}
 	}
-	one.decide = one.guest.ExportedFunction(hookDecide)
 	return one, nil
 }
 
@@ -309,14 +340,14 @@ func (i *instance) charge(steps int) {
 
 // budget is the fuel of one call of a hook.
 func (i *instance) budget(hook string) int64 {
-	if hook == hookDecide {
+	if hook == abi.HookDecide || hook == abi.HookOnResult {
 		return i.module.options.Fuel
 	}
 	return i.module.options.Fuel * manyTimes
 }
 
 // run calls one export. After an error the instance must not be used again.
-func (i *instance) run(hook string, f api.Function, call Call) (err error) {
+func (i *instance) run(hook string, call Call) (err error) {
 	i.current, i.hook = call, hook
 	defer func() {
 		i.current = nil
@@ -330,10 +361,10 @@ func (i *instance) run(hook string, f api.Function, call Call) (err error) {
 	}()
 	i.fuel.Set(uint64(i.budget(hook)))
 	i.stack[0] = 0
-	if err := f.CallWithStack(i.ctx, i.stack[:]); err != nil {
+	if err := i.hooks[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
 		return i.explain(err)
 	}
-	if code := int32(i.stack[0]); hook != initialize && code != 0 {
+	if code := int32(i.stack[0]); hook != abi.HookInitialize && code != 0 {
 		return failure(hook, "returned %d", code)
 	}
 	return nil

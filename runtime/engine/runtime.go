@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ const (
 	DefaultFuel = 500_000
 	// MaxFuel is the most that can be set.
 	MaxFuel = 20_000_000
-	// manyTimes is how many times as much a call may spend that is rare: the start of an instance, and configure.
+	// manyTimes is how many times as much a call may spend that is rare: the start of an instance, configure, on_tick.
 	manyTimes = 10
 )
 
@@ -100,14 +101,18 @@ type ModuleOptions struct {
 	Config []byte
 	// Memory caps an instance's memory, in bytes; 0: [DefaultMemory]. It is rounded down to whole pages of 64 KiB.
 	Memory int
-	// Fuel bounds what one call of decide may do, see package fuel; 0: [DefaultFuel]. The start of an instance and its
-	// configure may do ten times as much.
+	// Fuel bounds what one call of decide or on_result may do, see package fuel; 0: [DefaultFuel]. The start of an
+	// instance, its configure and on_tick may do ten times as much.
 	Fuel int64
 	// Seed makes the randomness that the guest gets; with the tenant's name it is the same for each run.
 	Seed uint64
 	// Log gets the guest's log lines, at most 1 KiB each and a few a second. level is the guest's, see [abi.Level]; it may
 	// be any number. dropped is how many lines were dropped before this one. Nil: nobody does.
 	Log func(level int, message string, dropped int)
+	// Store is what kv_get and kv_set work on, and Counters what metric_add does; nil: new ones, which end with the
+	// module.
+	Store    *Store
+	Counters *Counters
 }
 
 // Load compiles a module, checks what it imports and exports, and makes one instance, whose configure it calls. What
@@ -131,6 +136,12 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 	config := wazero.NewRuntimeConfig().WithCompilationCache(e.cache).WithMemoryLimitPages(pages).WithCoreFeatures(features)
 	m := &Module{engine: e, options: o, config: string(o.Config), runtime: wazero.NewRuntimeWithConfig(ctx, config)}
 	m.mu.pools = map[string]*pool{}
+	if m.options.Store == nil {
+		m.options.Store = NewStore(e.options.Now)
+	}
+	if m.options.Counters == nil {
+		m.options.Counters = &Counters{}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.Close(context.WithoutCancel(ctx)))
@@ -155,8 +166,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 	if err := m.provide(ctx); err != nil {
 		return nil, fmt.Errorf("provide the host's functions: %w", err)
 	}
-	// The trial is no tenant's, so nobody could use this instance afterwards.
-	one, err := m.instantiate(ctx, "")
+	// The trial is no tenant's, so nobody could use this instance afterwards, and what it keeps or counts is dropped.
+	one, err := m.instantiate(ctx, "", NewStore(e.options.Now), &Counters{})
 	if err != nil {
 		var f *Failure
 		if errors.As(err, &f) {
@@ -185,27 +196,42 @@ func (m *Module) check() error {
 		return refused("module does not export its memory as \"memory\"")
 	}
 	exports := m.compiled.ExportedFunctions()
-	for _, hook := range []struct {
-		name     string
-		results  []api.ValueType
-		required bool
-	}{
-		{initialize, nil, false},
-		{hookConfigure, []api.ValueType{api.ValueTypeI32}, false},
-		{hookDecide, []api.ValueType{api.ValueTypeI32}, true},
-	} {
-		f, ok := exports[hook.name]
+	for _, name := range slices.Sorted(maps.Keys(abi.Hooks)) {
+		f, ok := exports[name]
 		if !ok {
-			if hook.required {
-				return refused("module does not export the function %s", hook.name)
+			if abi.Hooks[name].Required {
+				return refused("module does not export the function %s", name)
 			}
 			continue
 		}
-		if len(f.ParamTypes()) != 0 || !slices.Equal(f.ResultTypes(), hook.results) {
-			return refused("module exports %s with another type than () -> %s", hook.name, valueTypes(hook.results))
+		results := types(abi.Hooks[name].Results)
+		if len(f.ParamTypes()) != 0 || !slices.Equal(f.ResultTypes(), results) {
+			return refused("module exports %s with another type than () -> %s", name, valueTypes(results))
 		}
 	}
 	return nil
+}
+
+// Has reports whether the module exports a hook. One that is not required and not there has nothing to say.
+func (m *Module) Has(hook string) bool {
+	_, ok := m.compiled.ExportedFunctions()[hook]
+	return ok
+}
+
+// Counters are what the module counts with metric_add.
+func (m *Module) Counters() *Counters { return m.options.Counters }
+
+// types turns the value types of the ABI's tables into wazero's.
+func types(names []string) []api.ValueType {
+	var all []api.ValueType
+	for _, name := range names {
+		if name == "i64" {
+			all = append(all, i64)
+		} else {
+			all = append(all, i32)
+		}
+	}
+	return all
 }
 
 func valueTypes(types []api.ValueType) string {

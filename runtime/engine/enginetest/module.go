@@ -41,8 +41,7 @@ type Module struct {
 	Data string
 }
 
-// Decide returns a module whose decide has the given body, with the functions of the ABI as imports 0 to 6: get_int,
-// get_bytes, count, set_int, set_bytes, config, log.
+// Decide returns a module whose decide has the given body, with the functions of the ABI as its imports, see [Host].
 func Decide(code ...byte) Module {
 	return Module{Imports: Host(), Pages: 1, Funcs: []Func{{Export: "decide", Results: []byte{I32}, Code: code}}}
 }
@@ -56,6 +55,13 @@ const (
 	SetBytes
 	Config
 	Log
+	Select
+	KVGet
+	KVSet
+	MetricAdd
+	NowMS
+	// Self is the number of the first function of a module of [Decide].
+	Self
 )
 
 // Host returns the functions of the ABI as imports.
@@ -69,6 +75,11 @@ func Host() []Import {
 		{module, "set_bytes", []byte{I32, I32, I32}, []byte{I32}},
 		{module, "config", []byte{I32, I32}, []byte{I32}},
 		{module, "log", []byte{I32, I32, I32}, nil},
+		{module, "select", []byte{I32}, []byte{I32}},
+		{module, "kv_get", []byte{I32, I32, I32, I32}, []byte{I32}},
+		{module, "kv_set", []byte{I32, I32, I32, I32, I64}, []byte{I32}},
+		{module, "metric_add", []byte{I32, I32, I64}, []byte{I32}},
+		{module, "now_ms", nil, []byte{I64}},
 	}
 }
 
