@@ -218,6 +218,8 @@ func (w *walk) body(b *catalog.Body) {
 			w.unstable("calls CURRENT_DATE, CURRENT_USER or the like")
 		case "NEXTVALUEEXPR", "CURRENTOFEXPR":
 			w.opaque("does more than read")
+		case catalog.SystemColumn:
+			w.unstable("reads a system column")
 		case "TABLESAMPLECLAUSE":
 			w.unstable("samples a table")
 		case "XMLEXPR", "TABLEFUNC":

@@ -246,6 +246,8 @@ var remedies = []struct{ words, remedy string }{
 	{"may be any of", "qualify the name with its schema"},
 	{"row type of", "name the columns"},
 	{"names the type", "cast to the type that it is made from"},
+	{"may use a cast of the database's own", "drop the cast, or make it explicit: AS ASSIGNMENT and AS IMPLICIT leave no trace in a statement"},
+	{"operator class of the database's own", "declare the class's functions IMMUTABLE if they depend on their arguments alone"},
 	{"which is not built in", "if its value depends on its arguments alone, declare it IMMUTABLE; if it reads tables, write it in SQL with BEGIN ATOMIC, so that they are seen"},
 	{"the volatile function", "compute the value in the application, and hand it over as a parameter"},
 	{"the stable function", "compute the value in the application, and hand it over as a parameter, rounded to what the answer needs"},

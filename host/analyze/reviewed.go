@@ -275,7 +275,7 @@ var neverText = map[string]bool{
 	"make_timestamp": true, "make_timestamptz": true, "timezone": true, "to_timestamp": true,
 }
 
-// sameType are built-in functions that return one of the values of their first argument.
+// sameType are built-in functions that return one of the values of their first argument, or the third one in its place.
 var sameType = map[string]bool{
 	"any_value": true, "first_value": true, "lag": true, "last_value": true, "lead": true, "max": true, "min": true,
 	"nth_value": true,

@@ -71,6 +71,9 @@ func (w *walk) judgeType(name string, t *catalog.Type) castClass {
 	case t.Class == 'c', t.SideEffects, t.Input == catalog.Volatile:
 		w.unknownCode(uses)
 	case (t.Class == 'd' || t.Class == 'r' || t.Class == 'm') && t.Base != nil:
+		if t.Unsteady {
+			w.unstable("names the type " + name + ", whose checks can come out otherwise without a write")
+		}
 		return w.judgeType(t.Base.Name, t.Base)
 	case t.Class == 'b' && t.Input == catalog.Immutable:
 		return textType // an extension's; what it means by a text, it alone knows
@@ -125,6 +128,10 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 			if !c.Builtin {
 				return false
 			}
+		}
+		if args := n.FuncCall.Args; !neverText[name] && len(args) > 1 {
+			// The second is a number; the third, of lag and lead, is what they return in place of the first.
+			return w.neverSpellsMoment(args[0]) && w.noneSpellsMoment(args[2:])
 		}
 		return neverText[name] || len(n.FuncCall.Args) > 0 && w.neverSpellsMoment(n.FuncCall.Args[0])
 	case *pg.Node_AExpr:

@@ -37,6 +37,9 @@ func newWalk(in *scene) *walk {
 	if w.snapshot.UnsafeCasts {
 		w.unknownCode("may use a cast of the database's own by a function that is not immutable")
 	}
+	if w.snapshot.UnsafeComparisons {
+		w.unknownCode("may compare by an operator class of the database's own whose functions are not immutable")
+	}
 	return w
 }
 

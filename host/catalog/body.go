@@ -18,13 +18,17 @@ type Body struct {
 	Operators []Callee[Operator]
 	Types     []*Type
 	// Nodes are the kinds of node among the code that are more than structure, as PostgreSQL labels them
-	// (SQLVALUEFUNCTION for CURRENT_DATE).
+	// (SQLVALUEFUNCTION for CURRENT_DATE), and [SystemColumn].
 	Nodes []string
 	// Writes is set where a statement of the code is no SELECT, Locks where one locks rows.
 	Writes, Locks bool
 	// Unknown says what of the code is not understood; empty: nothing.
 	Unknown string
 }
+
+// SystemColumn stands among the nodes of a [Body] for a column that no table declares and that changes without a write: ctid,
+// xmin and the like.
+const SystemColumn = "system column"
 
 // Callee is a function or an operator with its name.
 type Callee[T Function | Operator] struct {
@@ -131,6 +135,11 @@ func (b *Body) field(label, field, value string, self uint32, known *objects) {
 	case "ROWCOMPAREEXPR.opnos": // (o 97 98)
 		if value != "o" {
 			b.operator(b.number(value), known)
+		}
+	case "VAR.varattno":
+		// A column of PostgreSQL's own, but for tableoid, which is as lasting as the table.
+		if value[0] == '-' && value != "-6" && !slices.Contains(b.Nodes, SystemColumn) {
+			b.Nodes = append(b.Nodes, SystemColumn)
 		}
 	case "COERCEVIAIO.resulttype", "COERCETODOMAIN.resulttype":
 		oid := b.number(value)

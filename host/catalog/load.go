@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -15,10 +16,11 @@ const applicationName = "perihelion catalog"
 type assembly struct {
 	snapshot *Snapshot
 	objects
-	bodies  map[uint32]*Body  // of functions
-	names   map[string]string // one string for each distinct name: most occur often
-	domains map[uint32]bool   // domains with side effects
-	clock   []uint32          // types that are, or hold, time with time zone
+	bodies map[uint32]*Body  // of functions
+	names  map[string]string // one string for each distinct name: most occur often
+	clock  []uint32          // types that are, or hold, time with time zone
+	// Types that are, or hold, domains whose checks have side effects, or can come out otherwise without a write.
+	effects, unsteady map[uint32]bool
 }
 
 // load reads one picture through conn, in one transaction, and leaves the connection usable.
@@ -45,9 +47,10 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 			operators: map[uint32]Callee[Operator]{},
 			types:     map[uint32]*Type{},
 		},
-		bodies:  map[uint32]*Body{},
-		names:   map[string]string{},
-		domains: map[uint32]bool{},
+		bodies:   map[uint32]*Body{},
+		names:    map[string]string{},
+		effects:  map[uint32]bool{},
+		unsteady: map[uint32]bool{},
 	}
 	s := a.snapshot
 	// In the transaction's snapshot, as all that follows: the picture is what the digest says.
@@ -57,7 +60,7 @@ func load(ctx context.Context, conn *pgx.Conn) (*Snapshot, error) {
 	if err := s.digest.readFiles(ctx, tx, a.intern); err != nil {
 		return nil, fmt.Errorf("read files: %w", err)
 	}
-	if err := tx.QueryRow(ctx, queryServer).Scan(&s.ServerVersion, &s.UTF8, &s.UnsafeCasts, &s.EventTriggers); err != nil {
+	if err := tx.QueryRow(ctx, queryServer).Scan(&s.ServerVersion, &s.UTF8, &s.UnsafeCasts, &s.UnsafeComparisons, &s.EventTriggers); err != nil {
 		return nil, fmt.Errorf("read the server's version: %w", err)
 	}
 	for _, step := range []struct {
@@ -193,10 +196,12 @@ func (a *assembly) readTypeFlags(ctx context.Context, tx pgx.Tx) error {
 				r.ClockTyped = true
 			}
 		case "effects":
-			a.domains[typ] = true
+			a.effects[typ] = true
 			if r != nil {
 				r.SideEffects = true
 			}
+		case "unsteady":
+			a.unsteady[typ] = true
 		}
 	})
 }
@@ -212,7 +217,7 @@ func (a *assembly) readTypes(ctx context.Context, tx pgx.Tx) error {
 	err := forEach(ctx, tx, queryTypes, nil, to, func() {
 		t := &Type{
 			Schema: a.intern(schema), Name: a.intern(name), Builtin: builtin, Class: class[0], Element: a.intern(element),
-			Input: Volatility(input[0]), SideEffects: a.domains[oid],
+			Input: Volatility(input[0]), SideEffects: a.effects[oid], Unsteady: a.unsteady[oid],
 		}
 		a.types[oid] = t
 		a.snapshot.types[t.Name] = append(a.snapshot.types[t.Name], t)
@@ -234,7 +239,9 @@ func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 		least, most                         int
 	)
 	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body}
-	return forEach(ctx, tx, queryFunctions, []any{a.clock}, to, func() {
+	checked := slices.Collect(maps.Keys(a.effects))
+	checked = slices.AppendSeq(checked, maps.Keys(a.unsteady))
+	return forEach(ctx, tx, queryFunctions, []any{a.clock, checked}, to, func() {
 		f := Callee[Function]{Name: a.intern(name), Is: Function{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), RowArgument: row,
 			ClockTyped: clock, Arguments: a.intern(arguments), MinArguments: least, MaxArguments: most,

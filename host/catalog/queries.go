@@ -3,15 +3,22 @@ package catalog
 // The queries of one picture. They run with search_path = pg_catalog in one REPEATABLE READ transaction and name no
 // column that PostgreSQL 15 lacks. "Built in" is what initdb made in pg_catalog: an object identifier below 16384.
 const (
-	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast and an event trigger exist. A cast
-	// by way of text is unsafe where the text may be read by the clock: to anything but an enum, a text, a number or a bool.
+	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast, an unsafe comparison and an event
+	// trigger exist. A cast by way of text (castmethod i) that needs no words is unsafe where the clock may read the text, or
+	// code of the database's own.
 	queryServer = `
 SELECT current_setting('server_version_num')::int,
        current_setting('server_encoding') = 'UTF8',
        EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
                WHERE p.provolatile <> 'i' AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace))
          OR EXISTS (SELECT FROM pg_cast c JOIN pg_type t ON t.oid = c.casttarget
-                    WHERE c.castmethod = 'i' AND c.oid >= 16384 AND t.typcategory NOT IN ('E', 'S', 'N', 'B')),
+                    WHERE c.castmethod = 'i' AND c.castcontext <> 'e' AND c.oid >= 16384
+                      AND t.typcategory NOT IN ('B', 'E', 'G', 'I', 'N', 'S', 'T', 'V') AND t.oid NOT IN ('uuid'::regtype, 'json'::regtype, 'jsonb'::regtype, 'bytea'::regtype)),
+       EXISTS (SELECT FROM (SELECT amprocfamily, amproc::oid FROM pg_amproc
+                            UNION ALL SELECT a.amopfamily, o.oprcode FROM pg_amop a JOIN pg_operator o ON o.oid = a.amopopr) u(family, function)
+               JOIN pg_opfamily f ON f.oid = u.family JOIN pg_am m ON m.oid = f.opfmethod JOIN pg_proc p ON p.oid = u.function
+               WHERE m.amname IN ('btree', 'hash') AND p.provolatile <> 'i'
+                 AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace)),
        EXISTS (SELECT FROM pg_event_trigger)`
 
 	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out.
@@ -40,8 +47,9 @@ FROM pg_constraint WHERE contype = 'f' GROUP BY 1, 2`
 
 	queryTriggers = `SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal`
 
-	// queryTypeFlags: relations with a column whose type is, or holds, time with time zone ('clock'), or a domain whose
-	// checks or default run code that is not known ('effects'); and those domains themselves. A type holds another one
+	// queryTypeFlags: relations with a column whose type is, or holds, time with time zone ('clock'), a domain whose checks or
+	// default run code that is not known ('effects'), or one whose checks call what is built in and not immutable, or read
+	// a text as another type ('unsteady'); and those domains themselves. A type holds another one
 	// as a domain over it, an array, a range or a multirange of it, or a row with such a column.
 	queryTypeFlags = impure + `,
 domain(oid) AS (
@@ -52,7 +60,11 @@ domain(oid) AS (
   WHERE t.typtype = 'd'),
 seed(flag, oid) AS (
   SELECT 'clock', t FROM unnest('{timetz,timetz[]}'::regtype[]::oid[]) t
-  UNION ALL SELECT 'effects', oid FROM domain),
+  UNION ALL SELECT 'effects', oid FROM domain
+  UNION ALL SELECT 'unsteady', k.contypid FROM pg_constraint k
+  WHERE k.contypid <> 0 AND (k.conbin::text ~ '[{](SQLVALUEFUNCTION|COERCEVIAIO)'
+    OR EXISTS (SELECT FROM regexp_matches(k.conbin::text, ':(?:opfuncid|funcid) ([0-9]+)', 'g') m
+               JOIN pg_proc f ON f.oid = m[1]::oid WHERE f.provolatile <> 'i' AND f.oid < 16384))),
 part(inner_type, outer_type) AS MATERIALIZED (
   SELECT typbasetype, oid FROM pg_type WHERE typbasetype <> 0
   UNION ALL SELECT typelem, oid FROM pg_type WHERE typelem <> 0
@@ -112,11 +124,12 @@ impure_object(classid, objid) AS (
     JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid)`
 
 	// queryFunctions: the volatility that pg_proc states for an aggregate is a constant, so where it is not built in the
-	// worst of the functions that it is made of counts ('i' < 's' < 'v'). A default that is more than a constant makes
-	// its function volatile. "any", anyelement, record and the like take a row.
+	// worst of the functions that it is made of counts ('i' < 's' < 'v'); its first state is read from a text when it is
+	// called. A default that is more than a constant makes its function volatile, as does a domain whose checks do: they run
+	// on what goes in and comes out. "any", anyelement, record and the like take a row.
 	queryFunctions = `
 SELECT p.oid, p.proname::text, n.nspname::text, f.builtin,
-  CASE WHEN f.code_in_defaults THEN 'v'
+  CASE WHEN f.code_unseen THEN 'v'
        WHEN p.prokind = 'a' AND NOT f.builtin
        THEN (SELECT max(q.provolatile::text) FROM pg_aggregate a JOIN pg_proc q ON q.oid IN (a.aggtransfn, a.aggfinalfn,
                a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
@@ -133,10 +146,14 @@ SELECT p.oid, p.proname::text, n.nspname::text, f.builtin,
              FROM unnest(p.proargtypes) WITH ORDINALITY u(t, i) JOIN pg_type t ON t.oid = u.t)
        ELSE '' END,
   p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
-  p.prosqlbody IS NOT NULL AND NOT f.builtin AND NOT f.code_in_defaults
+  p.prosqlbody IS NOT NULL AND NOT f.builtin AND NOT f.code_unseen
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
-  LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin, p.oid >= 16384 AND p.pronargdefaults > 0
-             AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0 AS code_in_defaults) f
+  LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin, p.oid >= 16384 AND (
+             p.pronargdefaults > 0 AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0
+             OR p.prorettype = ANY ($2) OR p.proargtypes::oid[] && $2 OR coalesce(p.proallargtypes && $2, false)
+             OR p.prokind = 'a' AND EXISTS (SELECT FROM pg_aggregate a WHERE a.aggfnoid = p.oid AND (
+               concat_ws(' ', a.agginitval, a.aggminitval) ~* '(now|today|tomorrow|yesterday)' OR ARRAY[a.aggtranstype, a.aggmtranstype] && $2))
+             ) AS code_unseen) f
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
 	queryOperators = `

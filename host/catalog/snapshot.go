@@ -109,7 +109,7 @@ type Function struct {
 	// Builtin is set for what PostgreSQL itself brought: in pg_catalog, and made by initdb.
 	Builtin bool
 	// Volatility is the worst of the function, of the functions that an aggregate is made of where it is not built in,
-	// and of its arguments' defaults.
+	// and of its arguments' defaults; and of the checks of domains among its arguments and results.
 	Volatility Volatility
 	// RowArgument is set where the function can be called with a single row, so that "row.name" may mean "name(row)".
 	RowArgument bool
@@ -150,6 +150,8 @@ type Type struct {
 	Input Volatility
 	// SideEffects is set for a domain whose checks or default call a function that is neither built in nor immutable.
 	SideEffects bool
+	// Unsteady is set for a domain whose checks can come out otherwise without a write: they ask the clock, say.
+	Unsteady bool
 	// Base is the type that a domain is over, or that a range is of; nil for any other type and where it is not kept.
 	Base *Type
 }
@@ -166,9 +168,12 @@ type Snapshot struct {
 	ServerVersion int
 	// UTF8 is set where the database's encoding is UTF-8. In others, an identifier beyond ASCII folds in ways not followed.
 	UTF8 bool
-	// UnsafeCasts is set where the database has a cast by a function that is neither built in nor immutable. Implicit
-	// casts leave no trace in a statement's text.
+	// UnsafeCasts is set where the database has a cast by a function that is neither built in nor immutable, or one that
+	// needs no words and makes a text into a date or what may hold one. Implicit casts leave no trace in a statement's text.
 	UnsafeCasts bool
+	// UnsafeComparisons is set where an operator class compares or hashes by what is neither built in nor immutable. Nor
+	// does a text tell of the class that ORDER BY, GROUP BY or DISTINCT goes by.
+	UnsafeComparisons bool
 	// EventTriggers is set where DDL runs code of the database's own.
 	EventTriggers bool
 
