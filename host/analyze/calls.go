@@ -60,6 +60,7 @@ func (w *walk) call(f *pg.FuncCall) {
 		w.function(c.Schema + "." + name)
 	}
 	switch {
+	case f == w.toRecord && allBuiltin(candidates):
 	case len(candidates) > 0:
 		w.judgeCall(name, candidates)
 	case isCast:
@@ -68,6 +69,32 @@ func (w *walk) call(f *pg.FuncCall) {
 	default:
 		w.unknownCode("calls the function " + name + ", which is not known")
 	}
+}
+
+// definedRecord judges "json_to_recordset(…) AS x (a int, b text)": the function reads each field as its column's type would
+// read a text, and does nothing else.
+func (w *walk) definedRecord(n *pg.RangeFunction) {
+	if len(n.Coldeflist) == 0 || len(n.Functions) != 1 {
+		return
+	}
+	items := n.Functions[0].GetList().GetItems()
+	if len(items) == 0 {
+		return
+	}
+	f := items[0].GetFuncCall()
+	if _, name, ok := qualified(f.GetFuncname()); !ok || !jsonToRecord[name] || len(f.Args) != 1 {
+		return
+	}
+	w.toRecord = f
+	for _, column := range n.Coldeflist {
+		if t := column.GetColumnDef().GetTypeName(); t == nil || w.typeName(t) == momentType {
+			w.unstable("casts to a date or time what may be a text like 'now'") // which JSON can spell in escapes
+		}
+	}
+}
+
+func allBuiltin(candidates []catalog.Function) bool {
+	return len(candidates) > 0 && !slices.ContainsFunc(candidates, func(c catalog.Function) bool { return !c.Builtin })
 }
 
 // sees reports whether a name with or without a schema can stand for an object of the given schema.

@@ -241,6 +241,11 @@ var runsForeignCode = map[string]bool{
 	"table_to_xmlschema":            true,
 }
 
+// jsonToRecord are those of them that run no code but that of the types which the statement names for their columns.
+var jsonToRecord = map[string]bool{
+	"json_to_record": true, "json_to_recordset": true, "jsonb_to_record": true, "jsonb_to_recordset": true,
+}
+
 // castClass says what a cast to a built-in type depends on.
 type castClass uint8
 

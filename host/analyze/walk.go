@@ -20,6 +20,8 @@ type walk struct {
 	// root is the statement, columns the names that it gives to columns.
 	root    protoreflect.Message
 	columns *columnNames
+	// toRecord is a call in FROM that makes a record of JSON by columns that the statement defines.
+	toRecord *pg.FuncCall
 	// entered is the stored code that was judged already.
 	entered map[*catalog.Body]struct{}
 	// scopes are the names of the common table expressions that can be seen, the innermost last.
@@ -100,6 +102,9 @@ func (w *walk) message(m protoreflect.Message) {
 		if n.IsNatural || len(n.UsingClause) > 0 {
 			w.operatorNamed("", "=")
 		}
+		w.children(m)
+	case *pg.RangeFunction:
+		w.definedRecord(n)
 		w.children(m)
 	case *pg.ColumnDef: // of a function in FROM
 		if n.RawDefault != nil || len(n.Constraints) > 0 {
@@ -182,7 +187,7 @@ func (w *walk) message(m protoreflect.Message) {
 	case *pg.A_ArrayExpr, *pg.A_Indices, *pg.A_Star, *pg.Alias, *pg.BitString, *pg.BoolExpr, *pg.Boolean, *pg.BooleanTest,
 		*pg.CTESearchClause, *pg.CaseWhen, *pg.CoalesceExpr, *pg.CollateClause, *pg.Float, *pg.GroupingFunc,
 		*pg.GroupingSet, *pg.InferClause, *pg.IndexElem, *pg.Integer, *pg.List, *pg.MergeWhenClause, *pg.MinMaxExpr,
-		*pg.MultiAssignRef, *pg.NamedArgExpr, *pg.NullTest, *pg.OnConflictClause, *pg.ParamRef, *pg.RangeFunction,
+		*pg.MultiAssignRef, *pg.NamedArgExpr, *pg.NullTest, *pg.OnConflictClause, *pg.ParamRef,
 		*pg.RangeSubselect, *pg.ResTarget, *pg.RowExpr, *pg.SetToDefault, *pg.String, *pg.WindowDef:
 		w.children(m)
 

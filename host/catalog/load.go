@@ -239,7 +239,7 @@ func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 		least, most                         int
 	)
 	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body}
-	checked := slices.Collect(maps.Keys(a.effects))
+	checked := slices.AppendSeq([]uint32{}, maps.Keys(a.effects)) // never nil, which would be a null
 	checked = slices.AppendSeq(checked, maps.Keys(a.unsteady))
 	return forEach(ctx, tx, queryFunctions, []any{a.clock, checked}, to, func() {
 		f := Callee[Function]{Name: a.intern(name), Is: Function{
