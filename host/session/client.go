@@ -457,8 +457,9 @@ func (s *Session) parse(body []byte) {
 		s.setNamedLocked(e.name, nil)
 		s.mu.namesKnown = false
 	}
-	if p := s.statementLocked(m.name); p != nil && s.shown(p.text) != nil {
-		p.foreign = true // the upstream gets another text
+	if p := s.statementLocked(m.name); p != nil && len(m.types) == 2 {
+		p.show = s.shown(p.text)
+		p.foreign = p.show != nil
 	}
 	s.pushLocked(e)
 }

@@ -27,6 +27,9 @@ type prepared struct {
 	// foreign is set for a statement that SQL prepared: its name is taken, its types are not known, and nothing that is
 	// bound to it is answered from memory. At a home, text is what it executes.
 	foreign bool
+	// show is what the node itself answers the statement with; the upstream has another text under the name then, and the
+	// statement is foreign. Nil for any other.
+	show *show
 	// block is what the statement does to the transaction block.
 	block statement.Block
 	// counted is what the statement counts in Session.mu.namedBytes.
@@ -39,7 +42,7 @@ func (p *prepared) set(m parseMessage, raw []byte, upstream bool) {
 	p.part = m.appendPart(slices.Grow(p.part[:0], len(m.text)+1+len(m.types)))
 	p.raw = append(p.raw[:0], raw...)
 	p.upstream = upstream
-	p.foreign = false
+	p.foreign, p.show = false, nil
 	p.block = statement.NoBlock
 	if len(m.types) == 2 { // without parameter types
 		p.block = statement.ReadBlock(m.text)
@@ -307,8 +310,11 @@ func (s *Session) doubtSkippedLocked(names map[string]*prepared) {
 // forgetAllLocked drops what is known of all prepared statements. none says that no named one is left.
 func (s *Session) forgetAllLocked(none bool) {
 	s.doubtNamesLocked()
-	clear(s.mu.named)
-	s.mu.namedBytes = 0
+	for name, p := range s.mu.named {
+		if none || p.show == nil {
+			s.setNamedLocked(name, nil) // what the node shows it shows under any name, as far as the client knows
+		}
+	}
 	s.mu.namesKnown = none
 	if s.mu.unnamed.upstream && !none {
 		s.mu.unnamedKnown = false

@@ -110,12 +110,10 @@ func (s *Session) shownLocked(kind byte, body []byte) (sh *show, formats []byte)
 			return nil, nil
 		}
 		p := s.statementLocked(m.statement)
-		if p == nil || !p.foreign || len(p.part) == 0 {
-			return nil, nil
-		}
-		if sh = s.shown(p.text); sh == nil || len(m.rest) < 6 || [4]byte(m.rest[:4]) != [4]byte{} {
+		if p == nil || p.show == nil || len(m.rest) < 6 || [4]byte(m.rest[:4]) != [4]byte{} {
 			return nil, nil // it takes no parameters: PostgreSQL says so
 		}
+		sh = p.show
 		formats, rest, ok := cutList(m.rest[4:], 2)
 		if n := len(formats) / 2; !ok || len(rest) > 0 || n > 1 && n != len(sh.columns) {
 			return nil, nil
@@ -130,8 +128,8 @@ func (s *Session) shownLocked(kind byte, body []byte) (sh *show, formats []byte)
 				return b.show, b.formats
 			}
 		default:
-			if p := s.statementLocked(d.name); p != nil && p.foreign && len(p.part) > 0 {
-				return s.shown(p.text), nil
+			if p := s.statementLocked(d.name); p != nil {
+				return p.show, nil
 			}
 		}
 	case wire.Execute:
@@ -152,7 +150,7 @@ var flushMsg = []byte{wire.Flush, 0, 0, 0, 4}
 func (s *Session) showExtended(before []byte, kind byte, body []byte) (sent, answered bool, err error) {
 	s.mu.Lock()
 	sh, formats := s.shownLocked(kind, body)
-	if sh == nil {
+	if sh == nil || s.confused.Load() {
 		s.mu.Unlock()
 		return false, false, nil
 	}

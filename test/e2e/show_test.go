@@ -225,3 +225,23 @@ func TestShowLastTellsWhatTheHomeAnswered(t *testing.T) {
 		t.Errorf("behind a row limit: %q", got)
 	}
 }
+
+// TestShowLastOutlivesWhatIsNotFollowed asks by a statement that was prepared before the session's names were in doubt.
+func TestShowLastOutlivesWhatIsNotFollowed(t *testing.T) {
+	c := cluster.New(t, 1, nil)
+	c.DB.Exec(`create function wild() returns int volatile language plpgsql as 'begin return 1; end'`)
+	for _, node := range []*cluster.Node{c.Edges[0], c.Home} {
+		conn := cluster.Connect(t, c.URL(node))
+		wantLast(t, conn, "outcome", "none")
+		cluster.Exec(t, conn, "select wild()")
+		wantLast(t, conn, "outcome", "bypass", "verdict", "opaque", "reason", "calls the volatile function wild")
+		cluster.Exec(t, conn, "select count(*) from products")
+		wantLast(t, conn, "outcome", "bypass", "verdict", "read", "reason", "the session's state is not known")
+		cluster.Exec(t, conn, "discard all")
+		if err := conn.DeallocateAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		cluster.Exec(t, conn, "select count(*) from products")
+		wantLast(t, conn, "verdict", "read", "relations", "public.products")
+	}
+}
