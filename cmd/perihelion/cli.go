@@ -54,6 +54,7 @@ type homeFlags struct {
 	AuthQuery           string `key:"auth_query" placeholder:"SQL"`
 	DefaultTTL          string `key:"edge.default_ttl" name:"default-ttl" placeholder:"DURATION"`
 	MaxEdges            string `key:"edge.max_edges" placeholder:"N"`
+	CatalogCheck        string `key:"catalog_check" placeholder:"DURATION"`
 	Policies            string `key:"policies.folder" placeholder:"DIR"`
 	PoliciesMaxFailures string `key:"policies.max_failures" placeholder:"N"`
 	PoliciesCacheDir    string `key:"policies.cache_dir" placeholder:"DIR"`

@@ -78,6 +78,8 @@ type Config struct {
 	Source Source
 	// WAL is the section `wal`.
 	WAL WALSection
+	// CatalogCheck is how often a home looks for schema changes that bypass it, at least.
+	CatalogCheck time.Duration
 	// Cache is the section `cache`.
 	Cache CacheSection
 	// Policies is the section `policies`.
@@ -169,6 +171,7 @@ func Default() *Config {
 		RenewInterval: time.Second,
 		Source:        SourceAuto,
 		WAL:           WALSection{MaxSlots: 4},
+		CatalogCheck:  time.Second,
 		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
 		Policies:      PoliciesSection{MaxFailures: 5},
 		Auth:          AuthPass,

@@ -147,6 +147,8 @@ func table() []entry {
 			[]Source{SourceAuto, SourceWAL, SourceWire}, func(c *Config) *Source { return &c.Source }).forRole(Home),
 		intKey(keyMaxSlots, "wal-max-slots", "Number of databases that are followed in the WAL at a time, each by a replication slot",
 			1000, func(c *Config) *int { return &c.WAL.MaxSlots }).forRole(Home),
+		durationKey("catalog_check", "catalog-check", "How often a home looks for schema changes that bypass it; less often where that is dear, but three times per staleness",
+			10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.CatalogCheck }).forRole(Home),
 		sizeKey(keyMaxBytes, "cache-max-bytes", "Memory for all cached results together",
 			mebibyte, tebibyte, func(c *Config) *Size { return &c.Cache.MaxBytes }),
 		sizeKey(keyMaxEntryBytes, "cache-max-entry-bytes", "Largest result that is kept",

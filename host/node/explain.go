@@ -30,6 +30,7 @@ func (h *home) explain(ctx context.Context, r api.ExplainRequest) (api.Explanati
 	if err := h.hasDatabase(ctx, r.Database); err != nil {
 		return api.Explanation{}, err
 	}
+	defer h.databases.enter(r.Database)()
 	initial, initialErr := h.InitialState(ctx, r.Database, r.User)
 	path, note := explainedPath(r, initial, initialErr)
 

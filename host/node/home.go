@@ -54,6 +54,8 @@ type home struct {
 	// catalogError is why the last look at the catalog failed; nil: it did not.
 	catalogError atomic.Pointer[error]
 	sources      *sources
+	databases    *databases
+	certainty    *certainty
 }
 
 func newHome(n *Node) (role, error) {
@@ -63,16 +65,23 @@ func newHome(n *Node) (role, error) {
 		return nil, fmt.Errorf("reach Postgres (upstream): %w", err)
 	}
 	h := &home{node: n, postgres: postgres, log: invalidation.NewLog()}
-	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Logger: n.logger})
 	h.catalog = catalog.New(catalog.Options{Config: postgres.Control(), Logger: n.logger})
 	h.sources = newSources(h)
+	h.databases = newDatabases()
+	h.certainty = &certainty{
+		logger: n.logger, maxStaleness: cfg.MaxStaleness, catalogCheck: cfg.CatalogCheck, catalog: h.catalog, pokes: make(chan struct{}, 1),
+		connect: func(ctx context.Context) (control, error) { return dialControl(ctx, postgres.Control()) },
+		tidy:    h.databases.tidy, databases: h.databases.inUse, append: h.log.Append, returned: h.postgresReturned, certified: h.certified, reached: h.noteCatalog,
+		witnesses: []witness{h.sources},
+	}
+	h.databases.keep, h.databases.rest, h.databases.forget, h.databases.idle = h.catalog.Keep, h.catalog.Rest, h.forget, h.certainty.poke
+	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Asked: h.certainty.poke, Logger: n.logger})
 	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
 		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, CompilationCache: cfg.Policies.CacheDir,
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
 		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
 	})
-	n.lease.Forever()
 	return h, nil
 }
 
@@ -80,7 +89,13 @@ func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal, s.Position = h.log.Floors(), h, h, h.log.Last
 	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
-	s.Enter = h.sources.enter
+	s.Enter = func(database string) func() {
+		follow, look := h.sources.enter(database), h.databases.enter(database)
+		return func() {
+			follow()
+			look()
+		}
+	}
 	if h.node.config.Auth == config.AuthSCRAM {
 		s.Verifier = func(ctx context.Context, user string) (scram.Verifier, error, error) {
 			return h.verifiers.Verifier(ctx, user)
@@ -115,7 +130,7 @@ func (h *home) open(ctx context.Context) error {
 
 func (h *home) run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { h.watchPostgres(ctx) })
+	wg.Go(func() { h.certainty.run(ctx) })
 	wg.Go(func() { h.sources.run(ctx) })
 	defer wg.Wait()
 	if err := h.policies.Run(ctx); err != nil && ctx.Err() == nil {
@@ -135,6 +150,25 @@ func (h *home) close() error {
 		h.verifiers.Close()
 	}
 	return h.policies.Close()
+}
+
+// certified grants the leases that were asked for until a moment, and the home's own (R6).
+func (h *home) certified(at invalidation.Instant) {
+	h.node.lease.Extend(at, h.node.config.MaxStaleness)
+	h.registry.Certify(at)
+}
+
+// postgresReturned voids everything: what was committed before may be gone (R12).
+func (h *home) postgresReturned() {
+	h.catalog.RefreshAll()
+	h.log.Append("", nil)
+	h.catalog.Announced("")
+}
+
+// forget gives up a database that nobody uses. Nobody looks at its schema from now on, so nothing of it stays.
+func (h *home) forget(database string) {
+	h.catalog.Forget(database)
+	h.log.Append(database, nil)
 }
 
 // policiesSwapped voids all that was decided by other policies, here and at every edge.
@@ -200,8 +234,13 @@ func (h *home) Publish(database string, changed statement.Closure, schema bool) 
 	if schema {
 		if changed.Cluster {
 			h.catalog.RefreshAll()
+			defer h.catalog.Announced("")
 		} else {
 			h.catalog.Refresh(database)
+			h.catalog.Warm(database)
+			if changed.Anything {
+				defer h.catalog.Announced(database)
+			}
 		}
 	}
 	switch {
@@ -226,14 +265,8 @@ func (h *home) home() *api.Home {
 			}
 			h.node.sessions.start(conn, session.Peer{Addr: from + " through " + info.EdgeID, Binding: info.Binding}, true)
 		},
-		Databases: func() []string {
-			var names []string
-			for _, one := range h.sources.all() {
-				names = append(names, one.database)
-			}
-			return names
-		},
-		Explain: h.explain, Policies: h.listPolicies,
+		Databases: h.databases.inUse,
+		Explain:   h.explain, Policies: h.listPolicies,
 	}
 }
 
@@ -250,11 +283,19 @@ func (h *home) stats(s *api.Stats) {
 }
 
 func (h *home) ready() []api.Check {
-	check := api.Check{Name: "catalog", OK: true}
+	checks := []api.Check{{Name: "catalog", OK: true}, {Name: "certainty", OK: h.node.lease.Valid(invalidation.Now())}}
 	if err := h.catalogError.Load(); err != nil {
-		check.OK, check.Reason = false, "the home's own connection to Postgres failed: statements are forwarded, none is cached; the log says why"
+		checks[0].OK, checks[0].Reason = false, "the home's own connection to Postgres failed: statements are forwarded, none is cached; the log says why"
+	} else if n := h.certainty.doubted.Load(); n > 0 {
+		checks[0].Reason = fmt.Sprintf("schema changes of %d databases cannot be seen: nothing of them is cached; the log says why", n)
 	}
-	return []api.Check{check, h.sources.check()}
+	if !checks[1].OK {
+		checks[1].Reason = "not certain of Postgres yet: nothing is answered from memory"
+	}
+	if why := h.certainty.why(); why != "" {
+		checks[1].Reason = why
+	}
+	return append(checks, h.sources.check())
 }
 
 func (h *home) listPolicies() []api.Policy {

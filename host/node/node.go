@@ -114,7 +114,9 @@ func New(cfg *config.Config, options Options) (*Node, error) {
 	n.sessions = newSessions(shared, cfg.Sessions.Max, n.logger)
 	n.api = api.New(api.Options{
 		AuthToken: cfg.Edge.AuthToken.Reveal(), AdminToken: cfg.AdminToken.Reveal(), Home: n.role.home(), HomeURL: n.role.homeURL,
-		Stats: n.Stats, Ready: n.role.ready, Metrics: n.metrics.handler(), Logger: n.logger,
+		// An edge takes a stream that is silent for as long as a lease for dead.
+		Heartbeat: min(time.Second, cfg.MaxStaleness/4),
+		Stats:     n.Stats, Ready: n.role.ready, Metrics: n.metrics.handler(), Logger: n.logger,
 	})
 	return n, nil
 }

@@ -5,11 +5,14 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/perihelion-proxy/perihelion/host/api"
 	"github.com/perihelion-proxy/perihelion/host/catalog"
@@ -198,12 +201,33 @@ func (s *sources) following(database string) bool {
 	return one != nil && one.following.Load()
 }
 
+// Certain implements [witness]: everything that was visible in a database that is followed is in the log. A database that is
+// not followed, or not yet, has nothing to tell.
+func (s *sources) Certain(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, one := range s.all() {
+		follower := one.follower.Load()
+		if follower == nil || !one.following.Load() {
+			continue
+		}
+		g.Go(func() error {
+			// One that has stopped to be followed meanwhile, and said so, has voided everything.
+			if err := follower.Certain(ctx); err != nil && one.following.Load() {
+				return fmt.Errorf("database %s: %w", one.database, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
 // Gap implements [wal.Sink]. Descriptors go before the floor: whoever reads a stamp behind it judges unlogged relations
 // anew.
 func (s *source) Gap(following bool) {
 	s.following.Store(following)
 	s.home.catalog.Refresh(s.database)
 	s.home.log.Append(s.database, nil)
+	s.home.catalog.Announced(s.database)
 }
 
 // Changed implements [wal.Sink].
@@ -212,11 +236,15 @@ func (s *source) Changed(change wal.Change) {
 	if change.Schema {
 		h.catalog.Refresh(s.database)
 		h.log.Append(s.database, nil)
+		h.catalog.Announced(s.database)
 		return
 	}
 	if change.Anything {
 		h.log.Append(s.database, nil)
 		return
+	}
+	if change.Empty {
+		h.certainty.suspect()
 	}
 	if len(change.Relations) == 0 {
 		return

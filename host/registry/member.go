@@ -2,11 +2,15 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 )
+
+// maxPending bounds the requests of one edge that wait for certainty.
+const maxPending = 16
 
 // maxNameBytes bounds the relation names of one message, so that a reader can cap what it accepts as one. More
 // than that is sent as several messages.
@@ -20,7 +24,7 @@ type Member struct {
 	since    time.Time
 	wake     <-chan struct{} // the log has grown
 	stop     func()          // ends the subscription behind wake
-	asked    chan struct{}   // one slot: a lease was asked for
+	asked    chan struct{}   // one slot: a lease was asked for, or may be granted
 	done     chan struct{}   // closed by end
 
 	// What only the caller of Next touches.
@@ -30,8 +34,8 @@ type Member struct {
 
 	mu struct {
 		sync.Mutex
-		reason     error // why the registration ended
-		pending    *request
+		reason     error     // why the registration ended
+		pending    []request // in the order of their moments, at most maxPending
 		applied    invalidation.Version
 		sent       invalidation.Version
 		events     uint64
@@ -42,7 +46,8 @@ type Member struct {
 // request is a lease that was asked for and is not granted yet.
 type request struct {
 	nonce string
-	at    time.Time
+	at    invalidation.Instant
+	wall  time.Time // the same moment, for people
 }
 
 func newMember(r *Registry, hello Hello, wake <-chan struct{}, stop func()) *Member {
@@ -103,8 +108,8 @@ func (m *Member) Next(ctx context.Context) (Message, error) {
 
 // fill reads the next batch into the empty queue: what lies behind the position, then the grant.
 //
-// The request is taken before the log is read. So whatever was appended before the request came is in this batch,
-// or was in an earlier one, and stands before the grant (R6).
+// The request is taken before the log is read. So whatever was appended before the request came, or before its moment was
+// certified, is in this batch, or was in an earlier one, and stands before the grant (R6).
 func (m *Member) fill() {
 	asked := m.take()
 	events, last := m.registry.log.Since(m.read)
@@ -122,17 +127,25 @@ func (m *Member) fill() {
 	}
 	m.read = last
 	if asked != nil {
-		m.queue = append(m.queue, Grant{Nonce: asked.nonce, Position: last, asked: asked.at})
+		m.queue = append(m.queue, Grant{Nonce: asked.nonce, Position: last, asked: asked.wall})
 	}
 }
 
-// take takes the lease that was asked for.
+// take takes the newest lease that was asked for while the log is certain, and forgets those before it.
 func (m *Member) take() *request {
+	certified := invalidation.Instant(m.registry.certified.Load())
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	asked := m.mu.pending
-	m.mu.pending = nil
-	return asked
+	n := len(m.mu.pending)
+	for n > 0 && m.mu.pending[n-1].at > certified {
+		n--
+	}
+	if n == 0 {
+		return nil
+	}
+	asked := m.mu.pending[n-1]
+	m.mu.pending = slices.Delete(m.mu.pending, 0, n)
+	return &asked
 }
 
 // given notes what the stream is about to be given.
@@ -167,11 +180,22 @@ func split(events []invalidation.Event) []invalidation.Event {
 }
 
 func (m *Member) renew(nonce string, applied invalidation.Version) {
-	now := time.Now()
 	m.mu.Lock()
-	m.mu.pending = &request{nonce: nonce, at: now}
+	// Read under the lock, so that the moments are in order. Where too many wait, the newest makes room: the oldest is the
+	// first to be granted, and is never put off.
+	asked := request{nonce: nonce, at: invalidation.Now(), wall: time.Now()}
+	if n := len(m.mu.pending); n < maxPending {
+		m.mu.pending = append(m.mu.pending, asked)
+	} else {
+		m.mu.pending[n-1] = asked
+	}
 	m.mu.applied = max(m.mu.applied, applied)
 	m.mu.Unlock()
+	m.poke()
+}
+
+// poke has Next look again.
+func (m *Member) poke() {
 	select {
 	case m.asked <- struct{}{}:
 	default:

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
@@ -34,6 +37,10 @@ type Options struct {
 	MaxEdges int
 	// MaxStaleness is how long a lease lasts from the moment that the edge asked for it.
 	MaxStaleness time.Duration
+	// Asked is called after each request for a lease, outside every lock; it must not block. Where it is set, a lease is
+	// granted once [Registry.Certify] covers the moment that it was asked for. Nil: the log is all there is to know, and a
+	// lease is granted at once.
+	Asked func()
 	// Logger gets registrations and their ends. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -43,7 +50,10 @@ type Registry struct {
 	log          *invalidation.Log
 	maxEdges     int
 	maxStaleness time.Duration
+	asked        func()
 	logger       *slog.Logger
+	// certified is the moment up to which the log is certain, an [invalidation.Instant].
+	certified atomic.Int64
 	// first is where the log stood when the registry was made: positions below it may be another epoch's.
 	first invalidation.Version
 
@@ -60,8 +70,12 @@ func New(opts Options) *Registry {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Registry{
-		log: opts.Log, maxEdges: opts.MaxEdges, maxStaleness: opts.MaxStaleness, logger: opts.Logger,
+		log: opts.Log, maxEdges: opts.MaxEdges, maxStaleness: opts.MaxStaleness, asked: opts.Asked, logger: opts.Logger,
 		first: opts.Log.Last(),
+	}
+	r.certified.Store(math.MinInt64)
+	if r.asked == nil {
+		r.certified.Store(math.MaxInt64)
 	}
 	r.mu.members = map[string]*Member{}
 	return r
@@ -125,9 +139,28 @@ func (r *Registry) knows(hello Hello) bool {
 	return r.log.Knows(hello.Epoch, hello.After)
 }
 
+// Certify says that everything that was committed before the given moment is in the log: leases that were asked for until
+// then are granted. A moment before one that is certified changes nothing.
+func (r *Registry) Certify(at invalidation.Instant) {
+	for {
+		now := r.certified.Load()
+		if now >= int64(at) {
+			return
+		}
+		if r.certified.CompareAndSwap(now, int64(at)) {
+			break
+		}
+	}
+	r.mu.Lock()
+	members := slices.Collect(maps.Values(r.mu.members))
+	r.mu.Unlock()
+	for _, m := range members {
+		m.poke()
+	}
+}
+
 // Renew asks for a lease on behalf of an edge, which gets it in its stream, and notes the version that the edge
-// says it has applied. An edge has one grant pending: a later request takes the place of an earlier one. The error
-// is [ErrUnknown].
+// says it has applied. A grant stands for all requests before its own. The error is [ErrUnknown].
 func (r *Registry) Renew(id, nonce string, applied invalidation.Version) error {
 	r.mu.Lock()
 	m := r.mu.members[id]
@@ -136,6 +169,9 @@ func (r *Registry) Renew(id, nonce string, applied invalidation.Version) error {
 		return fmt.Errorf("renew the lease of %q: %w", id, ErrUnknown)
 	}
 	m.renew(nonce, applied)
+	if r.asked != nil {
+		r.asked()
+	}
 	return nil
 }
 

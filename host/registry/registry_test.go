@@ -237,6 +237,53 @@ func TestR6LeaseEndIsCountedFromTheRequest(t *testing.T) {
 	})
 }
 
+// TestR6NoGrantBeyondWhatIsCertain asks again and again while the home is slow to be certain.
+func TestR6NoGrantBeyondWhatIsCertain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, asked := invalidation.NewLog(), 0
+		r := New(Options{Log: log, MaxEdges: 1, MaxStaleness: staleness, Asked: func() { asked++ }})
+		defer r.Close()
+		m, _ := join(t, r, Hello{ID: "a"})
+		moments := map[string]invalidation.Instant{}
+		ask := func(nonce string) {
+			time.Sleep(time.Second)
+			moments[nonce] = invalidation.Now()
+			renew(t, r, nonce)
+		}
+		granted := func(nonce string) {
+			t.Helper()
+			if got := next[Grant](t, m); got.Nonce != nonce {
+				t.Fatalf("granted %s, want %s", got.Nonce, nonce)
+			}
+			silent(t, m)
+		}
+		ask("one")
+		ask("two")
+		silent(t, m)
+		if asked != 2 {
+			t.Errorf("told of %d requests, want 2", asked)
+		}
+		r.Certify(moments["two"] - 1) // begun before the second request
+		granted("one")
+		r.Certify(moments["one"]) // late
+		silent(t, m)
+		v := log.Append("shop", nil)
+		r.Certify(moments["two"])
+		if got := next[Invalidation](t, m); got.Position != v {
+			t.Errorf("got %+v, want the event before the grant", got)
+		}
+		granted("two")
+		// However many are waiting, the oldest is never put off.
+		for i := range 3 * maxPending {
+			ask(fmt.Sprint(i))
+		}
+		r.Certify(moments["0"])
+		granted("0")
+		r.Certify(invalidation.Now())
+		granted(fmt.Sprint(3*maxPending - 1))
+	})
+}
+
 func TestR8SlowReaderGetsTheUnion(t *testing.T) {
 	r, log := newTest(t, 1)
 	m, start := join(t, r, Hello{ID: "slow"})
