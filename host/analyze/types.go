@@ -151,6 +151,9 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 			return false
 		}
 		name := fields[len(fields)-1].GetString_().GetSval()
+		if _, ok := w.series[name]; ok && len(fields) == 1 {
+			return true
+		}
 		return w.snapshot.DateColumn(name) && w.names().neverText(w, name)
 	case *pg.Node_AArrayExpr:
 		return w.noneSpellsMoment(n.AArrayExpr.Elements)
@@ -167,6 +170,54 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 		return n.CaseExpr.Defresult == nil || w.neverSpellsMoment(n.CaseExpr.Defresult)
 	}
 	return false
+}
+
+// jsonType judges a type that is made of JSON, which can spell any text.
+func (w *walk) jsonType(t *pg.TypeName) {
+	if t != nil && w.typeName(t) == momentType {
+		w.unstable("casts to a date or time what may be a text like 'now'")
+	}
+}
+
+// seriesOf returns the names of the columns that generate_series yields in a FROM clause. Outside of the clause, such a name
+// alone stands for this column: a second one of the name is an error.
+func (w *walk) seriesOf(from []*pg.Node) map[string]struct{} {
+	var names map[string]struct{}
+	for _, item := range from {
+		for item.GetJoinExpr() != nil && !item.GetJoinExpr().IsNatural && len(item.GetJoinExpr().UsingClause) == 0 && item.GetJoinExpr().Alias == nil {
+			for name := range w.seriesOf([]*pg.Node{item.GetJoinExpr().Rarg}) {
+				names = with(names, name)
+			}
+			item = item.GetJoinExpr().Larg
+		}
+		f := item.GetRangeFunction()
+		if f == nil || len(f.Functions) != 1 || len(f.Coldeflist) > 0 || f.Alias == nil || len(f.Alias.Colnames) > 1 {
+			continue
+		}
+		items := f.Functions[0].GetList().GetItems()
+		if len(items) == 0 {
+			continue
+		}
+		call := items[0].GetFuncCall()
+		schema, name, ok := qualified(call.GetFuncname())
+		if !ok || name != "generate_series" || !allBuiltin(w.functionsNamed(schema, name, len(call.Args))) {
+			continue
+		}
+		column := f.Alias.Aliasname
+		if len(f.Alias.Colnames) == 1 {
+			column = f.Alias.Colnames[0].GetString_().GetSval()
+		}
+		names = with(names, column)
+	}
+	return names
+}
+
+func with(names map[string]struct{}, name string) map[string]struct{} {
+	if names == nil {
+		names = map[string]struct{}{}
+	}
+	names[name] = struct{}{}
+	return names
 }
 
 func (w *walk) noneSpellsMoment(all []*pg.Node) bool {

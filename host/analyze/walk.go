@@ -22,6 +22,8 @@ type walk struct {
 	columns *columnNames
 	// toRecord is a call in FROM that makes a record of JSON by columns that the statement defines.
 	toRecord *pg.FuncCall
+	// series are the columns of generate_series in the FROM clause of the query at hand, where nothing else can have the name.
+	series map[string]struct{}
 	// entered is the stored code that was judged already.
 	entered map[*catalog.Body]struct{}
 	// scopes are the names of the common table expressions that can be seen, the innermost last.
@@ -67,7 +69,7 @@ func (w *walk) message(m protoreflect.Message) {
 		}
 
 	case *pg.SelectStmt:
-		w.withScope(n.WithClause, func() { w.children(m, "with_clause") })
+		w.withScope(n.WithClause, func() { w.query(n, m) })
 	case *pg.InsertStmt:
 		w.withScope(n.WithClause, func() {
 			w.target(n.Relation, insertEffect(n))
@@ -166,7 +168,11 @@ func (w *walk) message(m protoreflect.Message) {
 	case *pg.XmlExpr, *pg.XmlSerialize, *pg.RangeTableFunc, *pg.RangeTableFuncCol:
 		w.unstable("handles XML")
 		w.children(m)
-	case *pg.JsonIsPredicate, *pg.JsonFormat, *pg.JsonReturning, *pg.JsonOutput, *pg.JsonValueExpr, *pg.JsonKeyValue:
+	case *pg.JsonOutput:
+		w.since(160000, "JSON")
+		w.jsonType(n.TypeName)
+		w.children(m)
+	case *pg.JsonIsPredicate, *pg.JsonFormat, *pg.JsonReturning, *pg.JsonValueExpr, *pg.JsonKeyValue:
 		w.since(160000, "JSON")
 		w.children(m)
 	case *pg.JsonObjectConstructor, *pg.JsonArrayConstructor, *pg.JsonArrayQueryConstructor, *pg.JsonAggConstructor,
@@ -175,9 +181,13 @@ func (w *walk) message(m protoreflect.Message) {
 		w.since(160000, "JSON")
 		w.children(m)
 	case *pg.JsonParseExpr, *pg.JsonScalarExpr, *pg.JsonSerializeExpr, *pg.JsonFuncExpr, *pg.JsonBehavior,
-		*pg.JsonArgument, *pg.JsonTable, *pg.JsonTableColumn, *pg.JsonTablePathSpec:
+		*pg.JsonArgument, *pg.JsonTable, *pg.JsonTablePathSpec:
+		// As the JSON operators and jsonb_path_query_tz, which are reviewed; paths read dates by formats, never by the clock.
 		w.since(170000, "JSON")
-		w.unstable("queries JSON by a function of the grammar")
+		w.children(m)
+	case *pg.JsonTableColumn:
+		w.since(170000, "JSON")
+		w.jsonType(n.TypeName)
 		w.children(m)
 	case *pg.MergeSupportFunc:
 		w.since(170000, "MERGE")
@@ -193,6 +203,25 @@ func (w *walk) message(m protoreflect.Message) {
 
 	default:
 		w.unknownCode("uses a construct that is not understood: " + string(m.Descriptor().Name()))
+	}
+}
+
+// query walks a SELECT without its WITH clause.
+func (w *walk) query(n *pg.SelectStmt, m protoreflect.Message) {
+	outer := w.series
+	defer func() { w.series = outer }()
+	// In a join's condition the name may stand for the column of another table.
+	w.series = nil
+	for _, from := range n.FromClause {
+		w.node(from)
+	}
+	w.series = w.seriesOf(n.FromClause)
+	w.children(m, "with_clause", "from_clause", "larg", "rarg")
+	w.series = nil
+	for _, side := range []*pg.SelectStmt{n.Larg, n.Rarg} {
+		if side != nil {
+			w.message(side.ProtoReflect())
+		}
 	}
 }
 

@@ -78,9 +78,24 @@ SELECT CURRENT_TIME, CURRENT_TIMESTAMP(2), LOCALTIME, LOCALTIMESTAMP, transactio
 --- unrun: it pauses
 SELECT pg_sleep(1.5)
 --- case: a series of moments
---- verdict: unstable
---- reason: text like 'now'
+--- verdict: read
 SELECT d::date FROM generate_series('2008-03-01 00:00'::timestamp, '2008-03-04 12:00', '10 hours') d
+--- case: a series of days and what falls on them
+--- verdict: read
+--- reads: public.readings
+SELECT day::date, count(r.id) FROM generate_series($1::date, $2::date, '1 day') AS g (day) LEFT JOIN readings r ON r.taken >= day AND r.taken < day + interval '1 day' GROUP BY 1, day ORDER BY day::date DESC
+--- case: a name that a series gives in one query and a text in another
+--- verdict: unstable
+--- reads: public.articles
+--- reason: text like 'now'
+--- unrun: the texts are no dates
+SELECT (SELECT max(title::date) FROM articles) FROM generate_series(1, 2) AS title
+--- case: a text of the name of a series in a condition where the series is not seen
+--- verdict: unstable
+--- reads: public.articles public.readings
+--- reason: text like 'now'
+--- unrun: the texts are no dates
+SELECT 1 FROM generate_series(1, 2) AS title, (articles a JOIN readings r ON title::date > r.taken)
 --- case: a series joined to what was measured
 --- verdict: read
 --- reads: public.readings
@@ -129,17 +144,38 @@ SELECT json_agg(title ORDER BY id), jsonb_object_agg(title, price), json_agg(DIS
 --- since: 16
 SELECT JSON_OBJECT('code' VALUE title, 'n': pages ABSENT ON NULL), JSON_ARRAY(1, true, title), JSON_ARRAYAGG(title ORDER BY id), JSON_OBJECTAGG(title: price), body IS JSON OBJECT FROM articles GROUP BY id
 --- case: JSON asked in the standard's words
---- verdict: unstable
+--- verdict: read
 --- reads: public.articles
---- reason: queries JSON by a function of the grammar
 --- since: 17
 SELECT JSON_VALUE(doc, '$.a.b' RETURNING int), JSON_EXISTS(doc, '$.n'), JSON_QUERY(doc, '$.n') FROM articles
 --- case: JSON as a table
+--- verdict: read
+--- reads: public.articles
+--- since: 17
+SELECT jt.* FROM articles, JSON_TABLE(doc, '$.n[*]' COLUMNS (id FOR ORDINALITY, n int PATH '$', ok boolean EXISTS PATH '$.a', NESTED PATH '$.b[*]' COLUMNS (b text DEFAULT 'x' ON EMPTY))) jt
+--- case: JSON as a table of dates, which may spell a moment
 --- verdict: unstable
 --- reads: public.articles
---- reason: queries JSON by a function of the grammar
+--- reason: text like 'now'
 --- since: 17
-SELECT jt.* FROM articles, JSON_TABLE(doc, '$.n[*]' COLUMNS (id FOR ORDINALITY, n int PATH '$')) jt
+SELECT jt.* FROM articles, JSON_TABLE(doc, '$.n[*]' COLUMNS (d date PATH '$')) jt
+--- case: a date out of JSON, which may spell a moment
+--- verdict: unstable
+--- reads: public.articles
+--- reason: text like 'now'
+--- since: 17
+SELECT JSON_VALUE(doc, '$.d' RETURNING timestamptz) FROM articles
+--- case: JSON made, read and written in the standard's words
+--- verdict: read
+--- reads: public.articles
+--- since: 17
+SELECT JSON('{"a": 1}' WITH UNIQUE KEYS), JSON_SCALAR(at), JSON_SERIALIZE(doc RETURNING bytea) FROM articles
+--- case: JSON made into a row type
+--- verdict: opaque
+--- writes: anything
+--- reason: the row type of public.readings
+--- since: 17
+SELECT JSON_QUERY(doc, '$' RETURNING readings) FROM articles
 --- case: JSON poured into a row type
 --- verdict: opaque
 --- writes: anything
