@@ -140,6 +140,12 @@ func (w *walk) judgeCandidate(name string, c catalog.Function) {
 		w.inside("calls the function "+c.Schema+"."+name, func() { w.body(c.Body) })
 		return
 	}
+	if c.Module != "" {
+		if _, ok := reviewedModules[c.Module]; !ok {
+			w.unstable(calls)
+		}
+		return
+	}
 	if !c.Builtin {
 		w.unknownCode(calls + ", which is not built in")
 		return
@@ -214,6 +220,9 @@ func (w *walk) judgeOperator(name string, o catalog.Operator) {
 		return
 	}
 	uses := "uses the operator " + name + ", which is " + o.Volatility.String()
+	if _, ok := reviewedModules[o.Module]; ok {
+		return
+	}
 	if !o.Builtin {
 		w.unknownCode(uses)
 	} else if _, ok := reviewedOperators[name+"("+o.Operands+")"]; !ok {

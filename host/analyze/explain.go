@@ -131,7 +131,7 @@ func (a *account) relation(r *catalog.Relation, via []string) {
 func (a *account) function(name string, f catalog.Function) {
 	a.call(name, f.Arguments, Call{
 		Name: f.Schema + "." + name, Volatility: f.Volatility.String(), Builtin: f.Builtin,
-		Reviewed: spellOut(reviewedFunctions[name+"("+f.Arguments+")"], reviewedFunctions),
+		Reviewed: spellOut(reviewedFunctions[name+"("+f.Arguments+")"], reviewedFunctions) + spellOut(reviewedModules[f.Module], reviewedModules),
 	})
 }
 
@@ -141,7 +141,7 @@ func (a *account) operator(name string, o catalog.Operator) {
 	}
 	a.call(name, o.Operands, Call{
 		Name: o.Schema + "." + name, Operator: true, Volatility: o.Volatility.String(), Builtin: o.Builtin,
-		Reviewed: spellOut(reviewedOperators[name+"("+o.Operands+")"], reviewedOperators),
+		Reviewed: spellOut(reviewedOperators[name+"("+o.Operands+")"], reviewedOperators) + spellOut(reviewedModules[o.Module], reviewedModules),
 	})
 }
 

@@ -239,8 +239,11 @@ func around(t *testing.T, conn *pgx.Conn, write, read string) (before, after str
 func TestReviewedLinesAreInTheLiveCatalog(t *testing.T) {
 	// What each version says of the volatility of what it has.
 	functions, operators, names, texts, types := map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}
+	modules := map[string]string{}
 	for _, version := range pgtest.Versions() {
-		conn := pgtest.NewOf(t, version).Connect()
+		db := pgtest.NewOf(t, version)
+		db.Exec("CREATE EXTENSION pg_trgm", "CREATE EXTENSION unaccent")
+		conn := db.Connect()
 		for _, q := range []struct {
 			into  map[string]string
 			query string
@@ -254,6 +257,7 @@ func TestReviewedLinesAreInTheLiveCatalog(t *testing.T) {
 			{names, `SELECT proname::text, max(provolatile::text) FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace GROUP BY 1`},
 			{texts, `SELECT p.proname::text, max(t.typname::text) FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype
 				WHERE p.pronamespace = 'pg_catalog'::regnamespace AND t.typcategory IN ('S', 'P', 'X', 'U') GROUP BY 1`},
+			{modules, `SELECT replace(probin, '$libdir/', '') || '.' || prosrc, max(provolatile::text) FROM pg_proc WHERE probin LIKE '$libdir/%' GROUP BY 1`},
 			{types, `SELECT typname::text, typtype::text FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace`},
 		} {
 			rows, err := conn.Query(t.Context(), q.query)
@@ -284,6 +288,12 @@ func TestReviewedLinesAreInTheLiveCatalog(t *testing.T) {
 		hold("operator", operators[signature], "s", signature)
 		if reason == "" {
 			t.Errorf("operator %s has no reason", signature)
+		}
+	}
+	for symbol, reason := range reviewedModules {
+		hold("module", modules[symbol], "s", symbol)
+		if reason == "" {
+			t.Errorf("%s has no reason", symbol)
 		}
 	}
 	for name := range harmlessFunctions {

@@ -176,10 +176,10 @@ func (w *walk) writeTo(v *pg.RangeVar, how change) {
 	}
 }
 
-// behind appends the relations that a write to r may go to: of a view all that its query names, and what its rules and
-// triggers do is not known.
+// behind appends the relations that a write to r may go to: of a view all that its query names, and what its rules,
+// triggers and defaults of its own do is not known.
 func (w *walk) behind(tables []*catalog.Relation, r *catalog.Relation) []*catalog.Relation {
-	if r.Kind != catalog.View || r.Body == nil || r.Rules || r.Triggers || r.System() || r.Temporary {
+	if r.Kind != catalog.View || r.Body == nil || r.Rules || r.Triggers || r.SideEffects || r.System() || r.Temporary {
 		return append(tables, r)
 	}
 	w.inside("writes to the view "+r.String(), func() { w.body(r.Body) })

@@ -104,6 +104,17 @@ var reviewedFunctions = map[string]string{
 	"websearch_to_tsquery(text)":                             "as to_tsvector(text)",
 }
 
+// reviewedModules are stable functions of PostgreSQL's own modules, by library and symbol, that may be part of a Read.
+var reviewedModules = map[string]string{
+	"pg_trgm.show_limit":                           "pg_trgm.similarity_threshold, which is followed like any setting",
+	"pg_trgm.similarity_op":                        "as pg_trgm.show_limit",
+	"pg_trgm.strict_word_similarity_commutator_op": "pg_trgm.strict_word_similarity_threshold",
+	"pg_trgm.strict_word_similarity_op":            "pg_trgm.strict_word_similarity_threshold",
+	"pg_trgm.word_similarity_commutator_op":        "pg_trgm.word_similarity_threshold",
+	"pg_trgm.word_similarity_op":                   "pg_trgm.word_similarity_threshold",
+	"unaccent.unaccent_dict":                       "the dictionary, which only DDL changes",
+}
+
 // reviewedOperators are built-in operators that are stable only because of what the key of an entry holds.
 var reviewedOperators = map[string]string{
 	"+(interval,timestamptz)":   "TimeZone",

@@ -235,16 +235,18 @@ func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 	var (
 		oid                                 uint32
 		name, schema, volatility, arguments string
+		module                              string
 		builtin, row, clock, body           bool
 		least, most                         int
 	)
-	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body}
+	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body, &module}
 	checked := slices.AppendSeq([]uint32{}, maps.Keys(a.effects)) // never nil, which would be a null
 	checked = slices.AppendSeq(checked, maps.Keys(a.unsteady))
 	return forEach(ctx, tx, queryFunctions, []any{a.clock, checked}, to, func() {
 		f := Callee[Function]{Name: a.intern(name), Is: Function{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), RowArgument: row,
 			ClockTyped: clock, Arguments: a.intern(arguments), MinArguments: least, MaxArguments: most,
+			Module: a.intern(module),
 		}}
 		if body {
 			f.Is.Body = &Body{}
@@ -261,12 +263,13 @@ func (a *assembly) readOperators(ctx context.Context, tx pgx.Tx) error {
 	var (
 		oid                                uint32
 		name, schema, volatility, operands string
+		module                             string
 		builtin                            bool
 	)
-	to := []any{&oid, &name, &schema, &builtin, &volatility, &operands}
+	to := []any{&oid, &name, &schema, &builtin, &volatility, &operands, &module}
 	return forEach(ctx, tx, queryOperators, nil, to, func() {
 		o := Callee[Operator]{Name: a.intern(name), Is: Operator{
-			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), Operands: a.intern(operands),
+			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), Operands: a.intern(operands), Module: a.intern(module),
 		}}
 		a.operators[oid] = o
 		if alike := a.snapshot.operators[o.Name]; !slices.Contains(alike, o.Is) {

@@ -186,7 +186,7 @@ func TestAPictureHoldsWhatTheCatalogsSay(t *testing.T) {
 	if got := s.OperatorsNamed(">>>"); len(got) != 1 || got[0].Volatility != Volatile || got[0].Builtin {
 		t.Errorf("operator >>>: got %+v", got)
 	}
-	if got := s.OperatorsNamed("="); !slices.Contains(got, Operator{"pg_catalog", true, Stable, "date,timestamptz"}) {
+	if got := s.OperatorsNamed("="); !slices.Contains(got, Operator{Schema: "pg_catalog", Builtin: true, Volatility: Stable, Operands: "date,timestamptz"}) {
 		t.Errorf("operator =: got %+v", got)
 	}
 	for name, want := range map[string]Type{

@@ -99,8 +99,8 @@ WHERE EXISTS (SELECT FROM impure_object i WHERE i.classid = 'pg_policy'::regclas
 	// expressions are searched for the built-in functions that run code of the database's own, or change more than a value.
 	impure = `
 WITH RECURSIVE impure_function(oid) AS MATERIALIZED (
-  SELECT oid FROM pg_proc
-  WHERE provolatile <> 'i' AND NOT (oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace)),
+  SELECT p.oid FROM pg_proc p
+  WHERE p.provolatile <> 'i' AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace) AND ` + module + ` IS NULL),
 calls(pattern) AS MATERIALIZED (
   SELECT ':funcid (' || string_agg(oid::text, '|') || ') ' FROM pg_proc
   WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace AND CASE provolatile
@@ -122,6 +122,19 @@ impure_object(classid, objid) AS (
     LEFT JOIN pg_constraint k ON i.classid = 'pg_constraint'::regclass AND k.oid = i.objid
     JOIN pg_type t ON t.oid = CASE WHEN i.classid = 'pg_type'::regclass THEN i.objid ELSE k.contypid END AND (t.typtype = 'd' OR t.typcategory = 'A')
     JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid)`
+
+	// module is what a function p is in PostgreSQL's own modules, as "library.symbol", if it does nothing but compute a value, be it
+	// by chance or by a setting. Only a superuser can make a function in C, so that the symbol says what the code is.
+	module = `(SELECT m.library || '.' || m.symbol FROM (VALUES
+  ('pg_stat_statements', 'pg_stat_statements_1_8'), ('pg_stat_statements', 'pg_stat_statements_1_9'), ('pg_stat_statements', 'pg_stat_statements_1_10'),
+  ('pg_stat_statements', 'pg_stat_statements_1_11'), ('pg_stat_statements', 'pg_stat_statements_1_12'), ('pg_stat_statements', 'pg_stat_statements_info'),
+  ('pg_trgm', 'show_limit'), ('pg_trgm', 'similarity_op'), ('pg_trgm', 'strict_word_similarity_commutator_op'),
+  ('pg_trgm', 'strict_word_similarity_op'), ('pg_trgm', 'word_similarity_commutator_op'), ('pg_trgm', 'word_similarity_op'),
+  ('pgcrypto', 'pg_gen_salt'), ('pgcrypto', 'pg_gen_salt_rounds'), ('pgcrypto', 'pg_random_bytes'), ('pgcrypto', 'pg_random_uuid'),
+  ('pgcrypto', 'pgp_pub_encrypt_bytea'), ('pgcrypto', 'pgp_pub_encrypt_text'), ('pgcrypto', 'pgp_sym_encrypt_bytea'), ('pgcrypto', 'pgp_sym_encrypt_text'),
+  ('tablefunc', 'normal_rand'), ('unaccent', 'unaccent_dict'),
+  ('uuid-ossp', 'uuid_generate_v1'), ('uuid-ossp', 'uuid_generate_v1mc'), ('uuid-ossp', 'uuid_generate_v4')) m(library, symbol)
+WHERE p.probin = '$libdir/' || m.library AND p.prosrc = m.symbol AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c'))`
 
 	// queryFunctions: the volatility that pg_proc states for an aggregate is a constant, so where it is not built in the
 	// worst of the functions that it is made of counts ('i' < 's' < 'v'); its first state is read from a text when it is
@@ -146,7 +159,8 @@ SELECT p.oid, p.proname::text, n.nspname::text, f.builtin,
              FROM unnest(p.proargtypes) WITH ORDINALITY u(t, i) JOIN pg_type t ON t.oid = u.t)
        ELSE '' END,
   p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int, CASE WHEN p.provariadic <> 0 THEN -1 ELSE p.pronargs END,
-  p.prosqlbody IS NOT NULL AND NOT f.builtin AND NOT f.code_unseen
+  p.prosqlbody IS NOT NULL AND NOT f.builtin AND NOT f.code_unseen,
+  CASE WHEN p.probin IS NULL OR f.builtin OR f.code_unseen THEN '' ELSE coalesce(` + module + `, '') END
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
   LATERAL (SELECT p.oid < 16384 AND n.nspname = 'pg_catalog' AS builtin, p.oid >= 16384 AND (
              p.pronargdefaults > 0 AND strpos(replace(p.proargdefaults::text, '{CONST ', ''), '{') > 0
@@ -156,14 +170,23 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
              ) AS code_unseen) f
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
+	// queryOperators: the planner may put an operator's commutator or negator in its place, and theirs, so that the worst of them
+	// counts where it is not built in.
 	queryOperators = `
-SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, coalesce(p.provolatile::text, 'v'),
+SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, w.volatility,
   CASE WHEN f.builtin AND p.provolatile <> 'i'
-       THEN concat_ws(',', l.typname::text, r.typname::text) ELSE '' END
+       THEN concat_ws(',', l.typname::text, r.typname::text) ELSE '' END,
+  CASE WHEN p.probin IS NULL OR f.builtin OR w.volatility = 'v' THEN '' ELSE coalesce(` + module + `, '') END
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace LEFT JOIN pg_proc p ON p.oid = o.oprcode
   LEFT JOIN pg_type l ON l.oid = o.oprleft LEFT JOIN pg_type r ON r.oid = o.oprright,
   LATERAL (SELECT o.oid < 16384 AND n.nspname = 'pg_catalog'
-             AND coalesce(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace, false) AS builtin) f
+             AND coalesce(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace, false) AS builtin) f,
+  LATERAL (SELECT CASE WHEN f.builtin OR p.oid IS NULL THEN coalesce(p.provolatile::text, 'v') ELSE (
+             WITH RECURSIVE same(oid) AS (
+               SELECT o.oid
+               UNION SELECT e.oid FROM same s JOIN pg_operator x ON x.oid = s.oid, LATERAL (VALUES (x.oprcom), (x.oprnegate)) e(oid) WHERE e.oid <> 0)
+             SELECT max(coalesce(q.provolatile::text, 'v')) FROM same s JOIN pg_operator x ON x.oid = s.oid LEFT JOIN pg_proc q ON q.oid = x.oprcode)
+           END AS volatility) w
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
 	// queryTypes leaves out the row types of relations (a composite type of its own has relkind 'c') and the arrays of

@@ -119,6 +119,9 @@ type Function struct {
 	Arguments string
 	// MinArguments and MaxArguments bound how many arguments a call of it has; MaxArguments is -1 where any number may be.
 	MinArguments, MaxArguments int
+	// Module says which function of a module of PostgreSQL's own it is, "pg_trgm.similarity_op", where that does nothing but
+	// compute a value; else empty.
+	Module string
 	// Body is the code of an SQL function that keeps it as a node tree (BEGIN ATOMIC, RETURN), else nil.
 	Body *Body
 }
@@ -135,6 +138,8 @@ type Operator struct {
 	Volatility Volatility
 	// Operands are the types of the operands, "date,timestamptz". Only for built-in operators that are not immutable.
 	Operands string
+	// Module is that of the function behind it.
+	Module string
 }
 
 // Type is one candidate for a type's name. The row types of relations are not kept: a relation of the name stands for

@@ -56,6 +56,11 @@ CREATE OPERATOR shadow.+ (LEFTARG = point, RIGHTARG = int, FUNCTION = shadow.plu
 CREATE OPERATOR public.<<->> (LEFTARG = int, RIGHTARG = int, FUNCTION = public."coalesce");
 CREATE FUNCTION public.less(int, int) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN PERFORM public.write_note(); RETURN $1 < $2; END $$;
 CREATE OPERATOR public.<<< (LEFTARG = int, RIGHTARG = int, FUNCTION = public.less);
+CREATE FUNCTION public.alike(int, int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 = $2; END';
+CREATE FUNCTION public.unlike(int, int) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN PERFORM public.write_note(); RETURN $1 <> $2; END $$;
+CREATE OPERATOR public.==== (LEFTARG = int, RIGHTARG = int, FUNCTION = public.alike, NEGATOR = OPERATOR(public.!===), COMMUTATOR = OPERATOR(public.====));
+CREATE OPERATOR public.!=== (LEFTARG = int, RIGHTARG = int, FUNCTION = public.unlike);
+CREATE OPERATOR public.<=> (LEFTARG = int, RIGHTARG = int, FUNCTION = public.alike, COMMUTATOR = OPERATOR(public.<=>));
 
 CREATE DOMAIN public.positive AS int CHECK (VALUE > 0);
 CREATE DOMAIN public.watched AS int CHECK (public.wild(VALUE));
@@ -91,6 +96,15 @@ CREATE VIEW public.instead AS SELECT id FROM public.ruled;
 CREATE RULE elsewhere AS ON UPDATE TO public.instead DO INSTEAD DELETE FROM public.notes;
 CREATE TABLE public.behind_trigger (id int PRIMARY KEY, parent int REFERENCES public.parents ON DELETE CASCADE);
 CREATE SEQUENCE public.numbers;
+CREATE VIEW public.with_view_default AS SELECT id, note FROM public.notes;
+ALTER VIEW public.with_view_default ALTER COLUMN id SET DEFAULT public.write_note();
+CREATE VIEW public.above_view_default AS SELECT note FROM public.with_view_default;
+CREATE TABLE public.wings (id int PRIMARY KEY) PARTITION BY LIST (id);
+CREATE TABLE public.wings_1 PARTITION OF public.wings FOR VALUES IN (1);
+CREATE TABLE public.wings_2 PARTITION OF public.wings FOR VALUES IN (2);
+CREATE TABLE public.feathers (wing int REFERENCES public.wings ON DELETE CASCADE) PARTITION BY HASH (wing);
+CREATE TABLE public.feathers_0 PARTITION OF public.feathers FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO public.wings VALUES (1), (2); INSERT INTO public.feathers VALUES (1);
 INSERT INTO public.users VALUES (1, 'ada', '2024-01-01', '2024-01-01');
 INSERT INTO public.notes VALUES (1, '2024-01-01', '{}');
 INSERT INTO public.parents VALUES (1); INSERT INTO public.children VALUES (1, 1); INSERT INTO public.grandchildren VALUES (1, 1);
@@ -452,6 +466,15 @@ SELECT 1 OPERATOR(public.<<->>) 2
 --- reason: uses the operator <<<
 --- unrun: PostgreSQL refuses it
 SELECT id FROM public.users ORDER BY id USING OPERATOR(public.<<<)
+--- case: an operator turned round by NOT into one that writes
+--- verdict: opaque
+--- writes: anything
+--- reason: uses the operator ====
+SELECT id FROM public.users WHERE NOT (id OPERATOR(public.====) 7)
+--- case: an immutable operator that nothing turns round
+--- verdict: read
+--- reads: public.users
+SELECT id FROM public.users WHERE NOT (id OPERATOR(public.<=>) 7)
 --- case: a row in a list, by an operator of its own
 --- verdict: opaque
 --- writes: anything
@@ -597,6 +620,21 @@ INSERT INTO ruled VALUES (1)
 --- writes: anything
 --- reason: public.instead
 UPDATE instead SET id = 1
+--- case: a key that refers to the parent of a partition, from a table of partitions
+--- verdict: write
+--- writes: public.feathers public.feathers_0 public.wings public.wings_1
+--- reason: writes to public.wings_1
+DELETE FROM wings_1
+--- case: a default of a view, which its table has not
+--- verdict: write
+--- writes: anything
+--- reason: with_view_default
+INSERT INTO with_view_default (note) VALUES ('x')
+--- case: a default of a view below a view
+--- verdict: write
+--- writes: anything
+--- reason: with_view_default
+INSERT INTO above_view_default (note) VALUES ('x')
 --- case: the next value of a sequence, deep in an expression
 --- verdict: opaque
 --- reason: nextval
