@@ -132,17 +132,17 @@ func readExecute(body []byte) (name []byte, maxRows uint32, ok bool) {
 	return name, binary.BigEndian.Uint32(rest), true
 }
 
-// spellsMoment reports whether a text parameter of the Bind may spell a moment, whose meaning changes with the clock
-// though the text does not. A Bind that does not parse may.
+// spellsMoment reports whether a parameter of the Bind may spell a moment, whose meaning changes with the clock though the text
+// does not. In the binary format a text is the same bytes, and nothing here tells its type. A Bind that does not parse may.
 func (m bindMessage) spellsMoment() bool {
 	rest := m.rest
-	formats, rest, ok := cutList(rest, 2)
+	_, rest, ok := cutList(rest, 2)
 	if !ok || len(rest) < 2 {
 		return true
 	}
 	count := int(binary.BigEndian.Uint16(rest))
 	rest = rest[2:]
-	for i := range count {
+	for range count {
 		if len(rest) < 4 {
 			return true
 		}
@@ -156,17 +156,7 @@ func (m bindMessage) spellsMoment() bool {
 		}
 		value := rest[:n]
 		rest = rest[n:]
-		format := formats
-		switch {
-		case len(formats) == 0:
-			format = nil
-		case len(formats) > 2:
-			if len(formats) < 2*(i+1) {
-				return true
-			}
-			format = formats[2*i : 2*i+2]
-		}
-		if (format == nil || format[1] == 0) && statement.SpellsMoment(value) {
+		if statement.SpellsMoment(value) {
 			return true
 		}
 	}

@@ -372,6 +372,11 @@ func TestNothingIsKeptOf(t *testing.T) {
 			slices.Concat(parsed, bound, row("1"), complete("SELECT 1"), ready('I')),
 		},
 		{
+			"a text that spells one in the binary format", slices.Concat(encode(&pgproto3.Parse{Query: "select a", ParameterOIDs: []uint32{25}}),
+				encode(&pgproto3.Bind{ParameterFormatCodes: []int16{1}, Parameters: [][]byte{[]byte("now")}}), execute, syncMsg),
+			slices.Concat(parsed, bound, row("1"), complete("SELECT 1"), ready('I')),
+		},
+		{
 			"a segment that also writes", slices.Concat(encode(&pgproto3.Parse{Query: "update a"}), bind("", "1"), execute, encode(&pgproto3.Parse{Query: "select a"}), bind("", "1"), execute, syncMsg),
 			slices.Concat(parsed, bound, complete("UPDATE 1"), parsed, bound, row("1"), complete("SELECT 1"), ready('I')),
 		},
