@@ -133,6 +133,9 @@ func (w *walk) judgeRead(r *catalog.Relation) {
 		}
 		w.opaque("reads " + name + ", which has row security")
 	}
+	if r.EffectsTyped {
+		w.unknownCode("reads " + name + ", which has a column of a domain whose checks call a function that may do anything")
+	}
 	if r.ClockTyped {
 		w.unstable("reads " + name + ", which has a column of time with time zone")
 	}

@@ -198,7 +198,7 @@ func (a *assembly) readTypeFlags(ctx context.Context, tx pgx.Tx) error {
 		case "effects":
 			a.effects[typ] = true
 			if r != nil {
-				r.SideEffects = true
+				r.SideEffects, r.EffectsTyped = true, true
 			}
 		case "unsteady":
 			a.unsteady[typ] = true

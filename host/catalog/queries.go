@@ -45,7 +45,13 @@ HAVING bool_and(a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamp
 SELECT confrelid, conrelid, bool_or(confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
 FROM pg_constraint WHERE contype = 'f' GROUP BY 1, 2`
 
-	queryTriggers = `SELECT DISTINCT tgrelid FROM pg_trigger WHERE NOT tgisinternal`
+	// queryTriggers: relations with triggers, but for those that change nothing but the row at hand.
+	queryTriggers = `
+SELECT DISTINCT t.tgrelid FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE NOT t.tgisinternal AND NOT (t.tgqual IS NULL AND (
+  p.oid < 16384 AND p.proname IN ('suppress_redundant_updates_trigger', 'tsvector_update_trigger', 'tsvector_update_trigger_column')
+  OR p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c')
+     AND (p.probin, p.prosrc) IN (('$libdir/moddatetime', 'moddatetime'), ('$libdir/insert_username', 'insert_username'))))`
 
 	// queryTypeFlags: relations with a column whose type is, or holds, time with time zone ('clock'), a domain whose checks or
 	// default run code that is not known ('effects'), or one whose checks call what is built in and not immutable, or read

@@ -56,6 +56,9 @@ type Relation struct {
 	SideEffects bool
 	// ClockTyped is set where a column's type reads its input by today's date (time with time zone), directly or inside.
 	ClockTyped bool
+	// EffectsTyped is set where a column's type is, or holds, a domain whose checks call a function that is neither built in nor
+	// immutable: a text that is compared with the column may become one, and no word says so.
+	EffectsTyped bool
 	// PolicyEffects is set where a row security policy calls a function that is neither built in nor immutable, or one
 	// that is volatile.
 	PolicyEffects bool

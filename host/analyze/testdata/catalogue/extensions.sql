@@ -9,6 +9,17 @@ CREATE INDEX ON public.members (public.plain(name));
 CREATE FUNCTION public.faked() RETURNS uuid LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN NULL; END';
 CREATE FUNCTION public.uuid_generate_v4(int) RETURNS uuid LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN NULL; END';
 CREATE TABLE public.strange (id uuid DEFAULT uuid_generate_v4(1));
+CREATE SCHEMA ext; CREATE EXTENSION moddatetime SCHEMA ext;
+CREATE TABLE public.posts (id int PRIMARY KEY, title text, body text, words tsvector, updated timestamptz);
+CREATE TRIGGER stamped BEFORE UPDATE ON public.posts FOR EACH ROW EXECUTE FUNCTION ext.moddatetime(updated);
+CREATE TRIGGER indexed BEFORE INSERT OR UPDATE ON public.posts FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.english', title, body);
+CREATE TRIGGER lazy BEFORE UPDATE ON public.posts FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TABLE public.watched_posts (id int, updated timestamptz);
+CREATE FUNCTION public.when_wild(public.watched_posts) RETURNS boolean LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN true; END';
+CREATE TRIGGER stamped BEFORE UPDATE ON public.watched_posts FOR EACH ROW WHEN (public.when_wild(NEW)) EXECUTE FUNCTION ext.moddatetime(updated);
+CREATE FUNCTION public.moddatetime() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM posts; RETURN NEW; END';
+CREATE TABLE public.odd_posts (id int); CREATE TRIGGER stamped BEFORE UPDATE ON public.odd_posts FOR EACH ROW EXECUTE FUNCTION public.moddatetime();
+INSERT INTO public.posts VALUES (1, 'x', 'y');
 INSERT INTO public.members (email, name, attributes, place, groups) VALUES ('Ada@example.org', 'Ada', 'a=>1', 'Top.Science', '{1,2}');
 --- case: a text that ignores case
 --- verdict: read
@@ -36,6 +47,21 @@ SELECT uuid_generate_v5(uuid_ns_url(), 'http://www.postgresql.org')
 --- writes: anything
 --- reason: the volatile function uuid_generate_v4, which is not built in
 SELECT uuid_generate_v4(1)
+--- case: triggers that change nothing but the row at hand
+--- verdict: write
+--- writes: public.posts
+--- reason: writes to public.posts
+UPDATE posts SET title = 'z' WHERE id = 1
+--- case: such a trigger under a condition that may do anything
+--- verdict: write
+--- writes: anything
+--- reason: public.watched_posts, which has triggers
+UPDATE watched_posts SET id = 2
+--- case: a trigger by a function of the name of a module's
+--- verdict: write
+--- writes: anything
+--- reason: public.odd_posts, which has triggers
+UPDATE odd_posts SET id = 2
 --- case: names that are alike
 --- verdict: read
 --- reads: public.members

@@ -42,6 +42,8 @@ CREATE FUNCTION public.any_of(anyelement) RETURNS anyelement LANGUAGE plpgsql VO
 CREATE FUNCTION public.full_name(public.users) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1.name';
 CREATE FUNCTION public.touch(public.users) RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN PERFORM public.write_note(); RETURN ''; END $$;
 CREATE FUNCTION public.count_notes() RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM public.notes; END;
+CREATE FUNCTION public.called_immutable() RETURNS bigint LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT count(*) FROM public.notes; END;
+CREATE FUNCTION public.called_immutable(int) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN CURRENT_DATE > '2024-01-01';
 CREATE FUNCTION public.count_notes_text() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM notes';
 CREATE FUNCTION public.day_of(int) RETURNS date LANGUAGE sql STABLE RETURN (SELECT CURRENT_DATE + $1);
 CREATE FUNCTION public.drop_notes() RETURNS void LANGUAGE sql VOLATILE BEGIN ATOMIC DELETE FROM public.notes; END;
@@ -73,6 +75,7 @@ CREATE FUNCTION public.of_recent(public.recent) RETURNS boolean LANGUAGE sql IMM
 CREATE FUNCTION public.of_positive(public.positive) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1::int';
 CREATE TABLE public.watched_rows (id public.watched);
 CREATE TABLE public.recent_rows (at public.recent);
+CREATE TABLE public.watched_lists (ids public.watched[]);
 
 CREATE FUNCTION public.sum_step(int, int) RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN PERFORM public.write_note(); RETURN $1 + $2; END $$;
 CREATE AGGREGATE public.wild_sum(int) (SFUNC = public.sum_step, STYPE = int, INITCOND = '0');
@@ -270,6 +273,14 @@ SELECT id FROM public.users WHERE day = 'to'
 --- reads: public.users
 --- reason: moment of the clock
 SELECT id FROM public.users WHERE day = ANY ('{2024-01-01,Tomorrow}')
+--- case: a moment in an array, behind a backslash
+--- verdict: unstable
+--- reason: moment of the clock
+SELECT '{n\ow}'::date[]
+--- case: a moment in a range, half of it quoted
+--- verdict: unstable
+--- reason: moment of the clock
+SELECT '[to"day",)'::daterange
 --- case: a text out of a row that the default of a window function hands to a date
 --- verdict: unstable
 --- reads: public.notes
@@ -393,6 +404,14 @@ SELECT row_to_json(u), to_jsonb(u) - 'at', json_agg(u) FROM public.users u GROUP
 --- reads: public.notes
 --- reason: tables only
 SELECT count_notes()
+--- case: an SQL function that is called immutable, and reads
+--- verdict: read
+--- reads: public.notes
+SELECT called_immutable()
+--- case: an SQL function that is called immutable, and asks the clock
+--- verdict: unstable
+--- reason: calls the function public.called_immutable, which calls CURRENT_DATE
+SELECT called_immutable(1)
 --- case: an SQL function whose code is a string may do anything
 --- verdict: opaque
 --- writes: anything
@@ -518,10 +537,15 @@ SELECT '2024-01-01'::past
 --- reason: of_recent
 --- unrun: the time is over
 SELECT of_recent('2024-01-01')
+--- case: a text that becomes an array of a domain with a check that writes, unseen
+--- verdict: opaque
+--- writes: anything
+--- reason: public.watched_lists, which has a column
+SELECT * FROM watched_lists WHERE ids = '{5}'
 --- case: rows of a domain are not checked again
 --- verdict: read
---- reads: public.recent_rows public.watched_rows
-SELECT * FROM watched_rows, recent_rows
+--- reads: public.recent_rows
+SELECT * FROM recent_rows
 --- case: rows written to a column of a domain that writes
 --- verdict: write
 --- writes: anything
