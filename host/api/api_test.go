@@ -69,7 +69,7 @@ func TestEveryEndpointSaysWhatIsWrong(t *testing.T) {
 		{"register: a long epoch", "POST", "/api/edge/register", authToken, `{"edge_id":"a"}`, []string{"Last-Event-ID: 1", "Perihelion-Epoch: " + long}, 400, "Perihelion-Epoch"},
 		{"register: over max_edges", "POST", "/api/edge/register", authToken, `{"edge_id":"a"}`, nil, 503, "max_edges"},
 		{"register: by GET", "GET", "/api/edge/register", authToken, ``, nil, 405, "POST"},
-		{"renew: no nonce", "POST", "/api/edge/renew", authToken, `{"edge_id":"a","version":2}`, nil, 400, "nonce"},
+		{"renew: no nonce", "POST", "/api/edge/renew", authToken, `{"edge_id":"a"}`, nil, 400, "nonce"},
 		{"renew: a long nonce", "POST", "/api/edge/renew", authToken, `{"edge_id":"a","nonce":"` + long + `"}`, nil, 400, "nonce"},
 		{"renew: no id", "POST", "/api/edge/renew", authToken, `{"nonce":"n"}`, nil, 400, "edge_id"},
 		{"renew: a version that is none", "POST", "/api/edge/renew", authToken, `{"edge_id":"a","nonce":"n","version":-1}`, nil, 400, "version"},

@@ -26,8 +26,17 @@ func (s *Server) renew(c echo.Context) error {
 	if !validID(request.EdgeID) {
 		return badRequest(idHint, "%q is no edge id", "edge_id")
 	}
-	if request.Nonce == "" || len(request.Nonce) > maxNonceBytes || !validLabel(request.Nonce) {
-		return badRequest(renewFields, "%q is empty, or longer than %d bytes", "nonce", maxNonceBytes)
+	for _, label := range []struct{ name, value string }{{"nonce", request.Nonce}, {"ended", request.Ended}} {
+		if len(label.value) > maxNonceBytes || !validLabel(label.value) {
+			return badRequest(renewFields, "%q is longer than %d bytes, or not printable", label.name, maxNonceBytes)
+		}
+	}
+	if request.Nonce == "" && request.Version == 0 && request.Ended == "" {
+		return badRequest(renewFields, "%q is empty, and nothing else is said", "nonce")
+	}
+	if request.Ended != "" {
+		s.home.Edges.Farewell(request.EdgeID, request.Ended)
+		return c.NoContent(http.StatusAccepted)
 	}
 	err := s.home.Edges.Renew(request.EdgeID, request.Nonce, request.Version)
 	if errors.Is(err, registry.ErrUnknown) {

@@ -62,6 +62,8 @@ type Edges interface {
 	List() []registry.Info
 	Remove(id string) bool
 	Len() int
+	// Farewell forgets the lease of a process that has ended it.
+	Farewell(id, instance string)
 }
 
 // WireInfo says who opened a tunnel. Its texts come from the other side: they are bounded and printable, not proven.

@@ -64,7 +64,10 @@ func (s *Server) hello(c echo.Context) (registry.Hello, error) {
 	if !validLabel(request.Region) {
 		return registry.Hello{}, badRequest(registerFields, "%q is longer than %d bytes, or not printable", "region", maxLabelBytes)
 	}
-	hello := registry.Hello{ID: request.EdgeID, Region: request.Region, Remote: c.Request().RemoteAddr}
+	if len(request.Instance) > maxNonceBytes || !validLabel(request.Instance) {
+		return registry.Hello{}, badRequest(registerFields, "%q is longer than %d bytes, or not printable", "instance", maxNonceBytes)
+	}
+	hello := registry.Hello{ID: request.EdgeID, Instance: request.Instance, Region: request.Region, Remote: c.Request().RemoteAddr}
 	header := c.Request().Header
 	if after := header.Get(link.HeaderLastEventID); after != "" {
 		position, err := strconv.ParseUint(after, 10, 64)
@@ -140,6 +143,13 @@ func (w *eventWriter) message(message registry.Message) error {
 			Tables: append([]string{}, m.Event.Tables...), // none is [], not null
 			After:  m.After, SentAt: time.Now().UnixMicro(),
 		})
+	case registry.Holds:
+		w.position = m.Position
+		h := link.Hold{Ended: m.Ended, All: m.All}
+		for _, one := range m.Begun {
+			h.Begun = append(h.Begun, link.OneHold{ID: one.ID, Database: one.Database, Tables: one.Tables})
+		}
+		return w.event(link.EventHold, h)
 	case registry.Grant:
 		return w.event(link.EventLease, link.Lease{Nonce: m.Nonce})
 	}

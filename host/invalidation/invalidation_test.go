@@ -293,3 +293,58 @@ func BenchmarkValid(b *testing.B) {
 		}
 	}
 }
+
+func TestR11HeldRelationIsValidForNobody(t *testing.T) {
+	l := NewLog()
+	f := l.Floors()
+	a, b := depend(t, f, l.Epoch(), "public.a"), depend(t, f, l.Epoch(), "public.b")
+	before := l.Stamp()
+	first, at := l.Hold("db", []string{"public.a"})
+	second, _ := l.Hold("db", []string{"public.a"})
+	if a.Valid(before) || a.Valid(1<<60) || !b.Valid(before) {
+		t.Errorf("while a is held: a valid = %v, b valid = %v; want false, true", a.Valid(before), b.Valid(before))
+	}
+	if got := l.Batch(at - 2); !got.HoldsChanged || len(got.Holds) != 2 || len(got.Events) != 0 || got.Last != l.Last() {
+		t.Errorf("batch = %+v, want two holds and no event", got)
+	}
+	l.Release(first)
+	if a.Valid(before) {
+		t.Error("one of two holds has ended, and a is valid")
+	}
+	l.Release(second, 77)
+	if !a.Valid(before) {
+		t.Error("nothing has changed, and a is void")
+	}
+	whole, _ := l.Hold("db", nil)
+	v := l.Append("db", []string{"public.b"})
+	if a.Valid(l.Stamp()) || b.Valid(l.Stamp()) {
+		t.Error("the database is held, and something of it is valid")
+	}
+	l.Release(whole)
+	if !a.Valid(before) || b.Valid(before) || !b.Valid(v.Stamp()) {
+		t.Errorf("behind a write to b: a valid = %v, b of before = %v, b of behind = %v; want true, false, true", a.Valid(before), b.Valid(before), b.Valid(v.Stamp()))
+	}
+	if got := l.Batch(l.Last()); got.HoldsChanged || got.Holds != nil {
+		t.Errorf("batch at the end = %+v, want nothing", got)
+	}
+}
+
+func TestR11HeldFloorsAreKeptWhereOthersAreDropped(t *testing.T) {
+	f := NewFloors("e")
+	d := depend(t, f, "e", "held")
+	f.HoldIn("e", Hold{ID: 1, Database: "db", Tables: []string{"held"}})
+	for i := range maxTables {
+		depend(t, f, "e", fmt.Sprint("t", i))
+	}
+	if d.Valid(1 << 60) {
+		t.Error("a held relation is valid")
+	}
+	f.ReleaseIn("e", 1)
+	if !d.Valid(1 << 60) {
+		t.Error("a relation that is no longer held is void for ever")
+	}
+	f.Raise(Event{10, "db", []string{"held"}})
+	if d.Valid(9) || !d.Valid(11) {
+		t.Error("its entry no longer hears of events")
+	}
+}

@@ -29,6 +29,8 @@ type Log struct {
 		count   uint64 // events appended so far
 		evicted Version
 		wakes   map[chan struct{}]struct{}
+		holds   uint64  // ids of holds given so far
+		heldAt  Version // when a hold began or ended last; 0: never
 	}
 }
 
@@ -46,6 +48,7 @@ func NewLogAt(epoch string, now func() time.Time) *Log {
 	l.mu.wakes = map[chan struct{}]struct{}{}
 	start := next(0, now())
 	l.last.Store(uint64(start))
+	l.floors.Advance(epoch, start)
 	l.mu.evicted = start
 	return l
 }
@@ -77,14 +80,44 @@ func (l *Log) Append(database string, tables []string) Version {
 	}
 	*slot = e
 	l.mu.count++
-	l.last.Store(uint64(e.Version))
+	l.advanceLocked(e.Version)
+	return e.Version
+}
+
+// advanceLocked moves the log to a version and wakes its readers.
+func (l *Log) advanceLocked(to Version) {
+	l.last.Store(uint64(to))
+	l.floors.Advance(l.epoch, to)
 	for wake := range l.mu.wakes {
 		select {
 		case wake <- struct{}{}:
 		default:
 		}
 	}
-	return e.Version
+}
+
+// Hold puts a hold on relations of a database in force here, for readers at the version that it returns; no relations:
+// the whole database; no database: the node. It keeps tables, which must not be changed afterwards.
+func (l *Log) Hold(database string, tables []string) (id uint64, at Version) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.holds++
+	l.floors.HoldIn(l.epoch, Hold{ID: l.mu.holds, Database: database, Tables: tables})
+	l.mu.heldAt = next(Version(l.last.Load()), l.now())
+	l.advanceLocked(l.mu.heldAt)
+	return l.mu.holds, l.mu.heldAt
+}
+
+// Release ends holds. What they were for is in the log already where it has changed anything.
+func (l *Log) Release(ids ...uint64) {
+	if len(ids) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floors.ReleaseIn(l.epoch, ids...)
+	l.mu.heldAt = next(Version(l.last.Load()), l.now())
+	l.advanceLocked(l.mu.heldAt)
 }
 
 // Since returns the events behind after and the position that they lead to. Where after lies before what the ring
@@ -93,6 +126,39 @@ func (l *Log) Append(database string, tables []string) Version {
 func (l *Log) Since(after Version) (events []Event, last Version) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.sinceLocked(after)
+}
+
+// Batch is what lies behind a position of the log.
+type Batch struct {
+	// Events are as [Log.Since] returns them, and Last is the position that the batch leads to.
+	Events []Event
+	Last   Version
+	// HoldsChanged is set where a hold began or ended behind the position, Holds are those in force at Last.
+	HoldsChanged bool
+	Holds        []Hold
+}
+
+// Batch returns what lies behind after, with the holds.
+func (l *Log) Batch(after Version) Batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b Batch
+	b.Events, b.Last = l.sinceLocked(after)
+	if b.HoldsChanged = l.mu.heldAt > after; b.HoldsChanged {
+		b.Holds = l.floors.Holds()
+	}
+	return b
+}
+
+// EverHeld reports whether there was a hold in this log.
+func (l *Log) EverHeld() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.heldAt != 0
+}
+
+func (l *Log) sinceLocked(after Version) (events []Event, last Version) {
 	last = Version(l.last.Load())
 	if after >= last {
 		return nil, last

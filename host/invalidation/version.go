@@ -29,3 +29,14 @@ type Event struct {
 	// Tables are the relations as "schema.table", sorted. Empty: the whole database, or the whole node.
 	Tables []string
 }
+
+// Hold says that a write is about to change relations, or may have done so already: while it is in force, what depends on
+// them is answered by nobody's memory (R11).
+type Hold struct {
+	// ID names the hold within its log. Ids increase.
+	ID uint64
+	// Database is the database that the hold concerns. Empty: every database of the node.
+	Database string
+	// Tables are the relations as "schema.table". Empty: the whole database, or the whole node.
+	Tables []string
+}

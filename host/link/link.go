@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -64,6 +65,7 @@ type Link struct {
 	client    *http.Client
 	logger    *slog.Logger
 	clocks    *clocks
+	instance  string // random per process
 
 	mu struct {
 		sync.Mutex
@@ -81,7 +83,7 @@ type Link struct {
 
 // New returns a link that does nothing yet. It fails on a URL that is not one of a home.
 func New(opts Options) (*Link, error) {
-	l := &Link{opts: opts, dial: opts.DialContext, logger: opts.Logger}
+	l := &Link{opts: opts, dial: opts.DialContext, logger: opts.Logger, instance: rand.Text()}
 	if len(opts.HomeURLs) == 0 {
 		return nil, errors.New("no home URL is given")
 	}
@@ -118,7 +120,7 @@ func New(opts Options) (*Link, error) {
 		ResponseHeaderTimeout:  connectTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConnsPerHost:    2,
+		MaxIdleConnsPerHost:    2 + maxAcks,
 		DisableCompression:     true,
 		Protocols:              protocols,
 	}
@@ -185,6 +187,7 @@ func (l *Link) Run(ctx context.Context) error {
 		began, err := l.follow(ctx, &complaints)
 		if ctx.Err() != nil {
 			l.lost(context.Cause(ctx), false)
+			l.farewell(ctx)
 			return nil
 		}
 		registered := !began.IsZero()

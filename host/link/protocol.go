@@ -32,6 +32,7 @@ const WireProtocol = "perihelion-wire/1"
 const (
 	EventRegistered = "registered"
 	EventInvalidate = "invalidate"
+	EventHold       = "hold"
 	EventLease      = "lease"
 	EventReset      = "reset"
 	// EventClosed is the last event of a stream that the home ends of its own accord.
@@ -49,15 +50,21 @@ const (
 type RegisterRequest struct {
 	EdgeID string `json:"edge_id"`
 	Region string `json:"region"`
+	// Instance is random per process of the edge: what an earlier registration of the same process was granted is known
+	// to be its own. It may be absent.
+	Instance string `json:"instance,omitempty"`
 }
 
 // RenewRequest is the body of a renewal.
 type RenewRequest struct {
 	EdgeID string `json:"edge_id"`
-	// Nonce is echoed by the grant. It is never used twice, by any process of this edge.
+	// Nonce is echoed by the grant. It is never used twice, by any process of this edge. Empty: no lease is asked for, the
+	// edge says only what it has applied.
 	Nonce string `json:"nonce"`
 	// Version is the position that the edge has applied.
 	Version invalidation.Version `json:"version"`
+	// Ended is the instance of an edge that has given up its lease, and will not ask for another.
+	Ended string `json:"ended,omitempty"`
 }
 
 // Registered is the data of the event that begins each stream.
@@ -81,6 +88,24 @@ type Invalidate struct {
 	After invalidation.Version `json:"after"`
 	// SentAt is when the home wrote the event, in microseconds since 1970 by its wall clock.
 	SentAt int64 `json:"sent_at"`
+}
+
+// Hold is the data of a hold: until it has ended, nothing that depends on what it names is answered from memory or kept.
+type Hold struct {
+	// Begun are holds that begin, Ended the ids of those that end.
+	Begun []OneHold `json:"begun,omitempty"`
+	Ended []uint64  `json:"ended,omitempty"`
+	// All is set where every hold that is in force was begun in this stream: others, of an earlier one, have ended.
+	All bool `json:"all,omitempty"`
+}
+
+// OneHold is one hold.
+type OneHold struct {
+	ID uint64 `json:"id"`
+	// Database is the database that is concerned; empty: every one.
+	Database string `json:"database,omitempty"`
+	// Tables are the relations concerned as "schema.table"; empty: all of them.
+	Tables []string `json:"tables,omitempty"`
 }
 
 // Lease is the data of a grant.

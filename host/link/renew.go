@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
@@ -58,10 +59,15 @@ func (l *Link) renewals(ctx context.Context, home *url.URL, every time.Duration,
 
 // renew asks the home for a grant, which comes in the stream.
 func (l *Link) renew(ctx context.Context, home *url.URL, timeout time.Duration) error {
+	nonce, applied := l.ask()
+	return l.say(ctx, home, RenewRequest{EdgeID: l.opts.EdgeID, Nonce: nonce, Version: applied}, timeout)
+}
+
+// say sends a renewal.
+func (l *Link) say(ctx context.Context, home *url.URL, request RenewRequest, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	nonce, applied := l.ask()
-	res, err := l.post(ctx, home, RenewPath, RenewRequest{EdgeID: l.opts.EdgeID, Nonce: nonce, Version: applied}, nil)
+	res, err := l.post(ctx, home, RenewPath, request, nil)
 	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
@@ -74,6 +80,57 @@ func (l *Link) renew(ctx context.Context, home *url.URL, timeout time.Duration) 
 		return fmt.Errorf("renew lease: read answer: %w", err)
 	}
 	return nil
+}
+
+// maxAcks bounds the acknowledgements that are under way at a time.
+const maxAcks = 4
+
+// acknowledge tells the home what was applied each time that wake is woken, until ctx ends. One that takes long does not
+// keep the next back; what they say only grows.
+func (l *Link) acknowledge(ctx context.Context, home *url.URL, wake <-chan struct{}, timeout time.Duration) {
+	var under sync.WaitGroup
+	defer under.Wait()
+	slots := make(chan struct{}, maxAcks)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case slots <- struct{}{}:
+		}
+		_, applied := l.applied()
+		under.Go(func() {
+			defer func() { <-slots }()
+			// What is lost is made good by the next renewal, or by the end of the lease.
+			_ = l.say(ctx, home, RenewRequest{EdgeID: l.opts.EdgeID, Version: applied}, 2*timeout)
+		})
+	}
+}
+
+// farewell ends the lease and says so, so that no write waits for it. Nobody has to hear it.
+func (l *Link) farewell(ctx context.Context) {
+	l.mu.Lock()
+	l.opts.Lease.End()
+	l.mu.asks = nil
+	home, known := l.homes[l.mu.home], l.mu.epoch != ""
+	l.mu.Unlock()
+	if known {
+		_ = l.say(context.WithoutCancel(ctx), home, RenewRequest{EdgeID: l.opts.EdgeID, Ended: l.instance}, farewellTimeout)
+	}
+}
+
+// farewellTimeout bounds how long the end of an edge waits for its home to hear of it.
+const farewellTimeout = 500 * time.Millisecond
+
+// applied returns what the edge has applied.
+func (l *Link) applied() (epoch string, position invalidation.Version) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.epoch, l.mu.position
 }
 
 // ask notes a renewal that is about to be sent. Its nonce is never used twice, not even by another process of this

@@ -46,6 +46,10 @@ type stream struct {
 	began time.Time // zero before the registered event
 	// chain is the version of the last invalidation, or where the stream began: what the next one has to follow.
 	chain invalidation.Version
+	// holds are those that this stream has begun and not ended.
+	holds map[uint64]struct{}
+	// acks is woken when the home waits to hear what was applied.
+	acks chan struct{}
 }
 
 // follow registers with the home in use and applies its stream until it ends. It returns when the stream began,
@@ -59,7 +63,7 @@ func (l *Link) follow(ctx context.Context, complaints *repeats) (began time.Time
 	s, header := l.hello()
 	silence := time.AfterFunc(connectTimeout, func() { cancel(errSilent) })
 	defer silence.Stop()
-	res, err := l.post(ctx, s.home, RegisterPath, RegisterRequest{EdgeID: l.opts.EdgeID, Region: l.opts.Region}, header)
+	res, err := l.post(ctx, s.home, RegisterPath, RegisterRequest{EdgeID: l.opts.EdgeID, Region: l.opts.Region, Instance: l.instance}, header)
 	if err != nil {
 		return s.began, fmt.Errorf("register with home: %w", because(ctx, err))
 	}
@@ -89,6 +93,7 @@ func (l *Link) follow(ctx context.Context, complaints *repeats) (began time.Time
 			inForce, every := l.intervals()
 			body.limit = inForce
 			renewing.Go(func() { l.renewals(ctx, s.home, every, func() { cancel(errForgotten) }) })
+			renewing.Go(func() { l.acknowledge(ctx, s.home, s.acks, every) })
 		}
 	}
 }
@@ -121,7 +126,10 @@ func (l *Link) hello() (*stream, http.Header) {
 	header := http.Header{}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := &stream{link: l, home: l.homes[l.mu.home], asked: l.mu.resumable}
+	s := &stream{
+		link: l, home: l.homes[l.mu.home], asked: l.mu.resumable,
+		holds: map[uint64]struct{}{}, acks: make(chan struct{}, 1),
+	}
 	if s.asked {
 		header.Set(HeaderEpoch, l.mu.epoch)
 		header.Set(HeaderLastEventID, strconv.FormatUint(uint64(l.mu.position), 10))
@@ -151,7 +159,7 @@ func (l *Link) intervals() (inForce, every time.Duration) {
 // handle applies one event of the stream. An event of a name that is not known is for other readers.
 func (s *stream) handle(event serverEvent) error {
 	switch event.name {
-	case EventRegistered, EventInvalidate, EventLease, EventReset:
+	case EventRegistered, EventInvalidate, EventHold, EventLease, EventReset:
 		if (event.name == EventRegistered) != s.began.IsZero() {
 			return fmt.Errorf("event %s: out of place: %w", event.name, errProtocol)
 		}
@@ -161,6 +169,8 @@ func (s *stream) handle(event serverEvent) error {
 		return decoded(event, s.registered)
 	case EventInvalidate:
 		return decoded(event, func(i Invalidate) error { return s.invalidate(event.id, i) })
+	case EventHold:
+		return decoded(event, func(h Hold) error { return s.hold(event.id, h) })
 	case EventLease:
 		return decoded(event, func(g Lease) error { s.link.granted(g.Nonce); return nil })
 	case EventReset:
@@ -190,6 +200,8 @@ func (s *stream) registered(r Registered) error {
 	s.epoch, s.chain, s.began = r.Epoch, r.Version, time.Now()
 	resumed := r.Resumed && s.asked && l.at(r.Epoch, r.Version) && l.opts.Floors.Epoch() == r.Epoch
 	if !resumed {
+		// What a hold covers is not known before the first batch, and a lease of before the stream says nothing of it.
+		l.opts.Lease.End()
 		l.opts.Floors.Begin(r.Epoch, r.Version)
 	}
 	l.mu.Lock()
@@ -246,11 +258,41 @@ func (s *stream) invalidate(id string, i Invalidate) error {
 	return nil
 }
 
+// maxHolds bounds the holds that are in force at a time. A home with more of them than sessions is none.
+const maxHolds = 1 << 16
+
+// hold applies what began and ended, and tells the home at once: a write is waiting (R11).
+func (s *stream) hold(id string, h Hold) error {
+	to, err := strconv.ParseUint(id, 10, 64)
+	if err != nil || len(s.holds)+len(h.Begun) > maxHolds {
+		return fmt.Errorf("event %s: no position, or too many at once: %w", EventHold, errProtocol)
+	}
+	floors := s.link.opts.Floors
+	for _, one := range h.Begun {
+		s.holds[one.ID] = struct{}{}
+		floors.HoldIn(s.epoch, invalidation.Hold{ID: one.ID, Database: one.Database, Tables: one.Tables})
+	}
+	for _, id := range h.Ended {
+		delete(s.holds, id)
+	}
+	floors.ReleaseIn(s.epoch, h.Ended...)
+	if h.All {
+		floors.KeepIn(s.epoch, s.holds)
+	}
+	s.link.move(s.epoch, invalidation.Version(to))
+	select {
+	case s.acks <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
 // move notes what the edge has applied.
 func (l *Link) move(epoch string, position invalidation.Version) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.epoch, l.mu.position = epoch, position
+	l.opts.Floors.Advance(epoch, position)
 }
 
 // closed ends the stream. Where the home has forgotten this edge, or knows another under its name, the lease ends.

@@ -6,8 +6,9 @@
 //
 // It keeps R5 (no gap: a registration subscribes to the log before it reads its position, every message names the
 // one that it follows, and the position to resume from moves only with the last message of a batch), R6 (a grant
-// stands behind every event that was appended before it was asked for, and waits until the log is certain up to then) and R8 (no edge makes the home grow, none is
-// dropped for being slow). It must never know HTTP, JSON, SQL or the cache.
+// stands behind every event that was appended before it was asked for, and waits until the log is certain up to then),
+// R8 (no edge makes the home grow, none is dropped for being slow), and its part of R11 (a hold waits for the edges that
+// may not know of it: [Registry.Await]). It must never know HTTP, JSON, SQL or the cache.
 //
-// Registry.mu, Member.mu and the log's own lock are never held together, and nothing is logged under them.
+// Lock order: Registry.mu before Member.mu; neither is held with the log's own lock, and nothing is logged under them.
 package registry

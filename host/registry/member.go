@@ -31,15 +31,21 @@ type Member struct {
 	queue   []Message            // the rest of the batch that is being sent: at most one batch
 	read    invalidation.Version // how far the log was read
 	reached invalidation.Version // version of the last Invalidation made, or where the stream began
+	told    map[uint64]struct{}  // the holds that the stream has named and not ended
+	begun   bool                 // the first batch was made
 
 	mu struct {
 		sync.Mutex
 		reason     error     // why the registration ended
 		pending    []request // in the order of their moments, at most maxPending
 		applied    invalidation.Version
+		changed    chan struct{} // closed and replaced when applied moves; nil: nobody waits
 		sent       invalidation.Version
 		events     uint64
 		leaseUntil time.Time
+		// promised is when the last lease surely ends that was granted or is about to be, to this registration or to an
+		// earlier one of the same process.
+		promised time.Time
 	}
 }
 
@@ -53,7 +59,7 @@ type request struct {
 func newMember(r *Registry, hello Hello, wake <-chan struct{}, stop func()) *Member {
 	m := &Member{
 		registry: r, hello: hello, since: time.Now(), wake: wake, stop: stop,
-		asked: make(chan struct{}, 1), done: make(chan struct{}),
+		asked: make(chan struct{}, 1), done: make(chan struct{}), told: map[uint64]struct{}{},
 	}
 	m.resumed = hello.Resume && r.knows(hello)
 	if m.resumed {
@@ -112,26 +118,91 @@ func (m *Member) Next(ctx context.Context) (Message, error) {
 // certified, is in this batch, or was in an earlier one, and stands before the grant (R6).
 func (m *Member) fill() {
 	asked := m.take()
-	events, last := m.registry.log.Since(m.read)
+	batch := m.registry.log.Batch(m.read)
 	m.queue = nil
-	for _, e := range split(invalidation.Merge(events)) {
+	ended, all := m.fillHolds(batch)
+	for _, e := range split(invalidation.Merge(batch.Events)) {
 		m.queue = append(m.queue, Invalidation{Event: e, After: m.reached, Position: m.read})
 		m.reached = e.Version
 	}
-	if n := len(m.queue); n > 0 {
-		// The batch is in the order of versions, so its last is the newest event: it stands for the position.
-		final := m.queue[n-1].(Invalidation)
-		final.Event.Version, final.Position = last, last
-		m.queue[n-1] = final
-		m.reached = last
+	if len(ended) > 0 || all {
+		m.queue = append(m.queue, Holds{Ended: ended, All: all, Position: m.read})
 	}
-	m.read = last
+	if n := len(m.queue); n > 0 {
+		// The last message of the batch stands for the position.
+		switch final := m.queue[n-1].(type) {
+		case Invalidation:
+			final.Position = batch.Last
+			m.queue[n-1] = final
+		case Holds:
+			final.Position = batch.Last
+			m.queue[n-1] = final
+		}
+	}
+	m.read, m.begun = batch.Last, true
 	if asked != nil {
-		m.queue = append(m.queue, Grant{Nonce: asked.nonce, Position: last, asked: asked.wall})
+		m.queue = append(m.queue, Grant{Nonce: asked.nonce, Position: batch.Last, asked: asked.wall})
 	}
 }
 
-// take takes the newest lease that was asked for while the log is certain, and forgets those before it.
+// fillHolds queues the holds that began, and returns those that ended, and whether the stream has now named all.
+func (m *Member) fillHolds(batch invalidation.Batch) (ended []uint64, all bool) {
+	holds := batch.Holds
+	if all = !m.begun && m.registry.log.EverHeld(); all {
+		// The position may lie behind the last change of the holds, of which this stream has said nothing.
+		holds = m.registry.log.Floors().Holds()
+	} else if !batch.HoldsChanged {
+		return nil, false
+	}
+	inForce := make(map[uint64]struct{}, len(holds))
+	var begun []invalidation.Hold
+	size := 0
+	for _, h := range holds {
+		inForce[h.ID] = struct{}{}
+		if _, ok := m.told[h.ID]; ok {
+			continue
+		}
+		if names := nameBytes(h); size > 0 && size+names > maxNameBytes {
+			m.queue = append(m.queue, Holds{Begun: begun, Position: m.read})
+			begun, size = nil, 0
+		}
+		begun = append(begun, clipped(h))
+		size += nameBytes(h)
+	}
+	if len(begun) > 0 {
+		m.queue = append(m.queue, Holds{Begun: begun, Position: m.read})
+	}
+	for id := range m.told {
+		if _, ok := inForce[id]; !ok {
+			ended = append(ended, id)
+		}
+	}
+	slices.Sort(ended)
+	m.told = inForce
+	return ended, all
+}
+
+// holdBytes is what a hold counts beside its names.
+const holdBytes = 64
+
+func nameBytes(h invalidation.Hold) int {
+	size := holdBytes
+	for _, table := range h.Tables {
+		size += len(table)
+	}
+	return size
+}
+
+// clipped returns a hold of the whole database where the relations are too many to name.
+func clipped(h invalidation.Hold) invalidation.Hold {
+	if nameBytes(h) > maxNameBytes {
+		h.Tables = nil
+	}
+	return h
+}
+
+// take takes the newest lease that was asked for while the log is certain, and forgets those before it. From here on it counts as granted: a hold that begins now, behind the batch
+// that the grant will follow, has to wait for it.
 func (m *Member) take() *request {
 	certified := invalidation.Instant(m.registry.certified.Load())
 	m.mu.Lock()
@@ -145,7 +216,14 @@ func (m *Member) take() *request {
 	}
 	asked := m.mu.pending[n-1]
 	m.mu.pending = slices.Delete(m.mu.pending, 0, n)
+	m.promiseLocked(m.registry.until(asked.wall))
 	return &asked
+}
+
+func (m *Member) promiseLocked(until time.Time) {
+	if until.After(m.mu.promised) {
+		m.mu.promised = until
+	}
 }
 
 // given notes what the stream is about to be given.
@@ -155,6 +233,8 @@ func (m *Member) given(msg Message) {
 	switch msg := msg.(type) {
 	case Invalidation:
 		m.mu.events++
+		m.mu.sent = msg.Position
+	case Holds:
 		m.mu.sent = msg.Position
 	case Grant:
 		m.mu.leaseUntil = msg.asked.Add(m.registry.maxStaleness)
@@ -181,17 +261,27 @@ func split(events []invalidation.Event) []invalidation.Event {
 
 func (m *Member) renew(nonce string, applied invalidation.Version) {
 	m.mu.Lock()
-	// Read under the lock, so that the moments are in order. Where too many wait, the newest makes room: the oldest is the
-	// first to be granted, and is never put off.
-	asked := request{nonce: nonce, at: invalidation.Now(), wall: time.Now()}
-	if n := len(m.mu.pending); n < maxPending {
-		m.mu.pending = append(m.mu.pending, asked)
-	} else {
-		m.mu.pending[n-1] = asked
+	if nonce != "" {
+		// Read under the lock, so that the moments are in order. Where too many wait, the newest makes room: the oldest is the
+		// first to be granted, and is never put off.
+		asked := request{nonce: nonce, at: invalidation.Now(), wall: time.Now()}
+		if n := len(m.mu.pending); n < maxPending {
+			m.mu.pending = append(m.mu.pending, asked)
+		} else {
+			m.mu.pending[n-1] = asked
+		}
 	}
-	m.mu.applied = max(m.mu.applied, applied)
+	if applied > m.mu.applied {
+		m.mu.applied = applied
+		if m.mu.changed != nil {
+			close(m.mu.changed)
+			m.mu.changed = nil
+		}
+	}
 	m.mu.Unlock()
-	m.poke()
+	if nonce != "" {
+		m.poke()
+	}
 }
 
 // poke has Next look again.
@@ -200,6 +290,16 @@ func (m *Member) poke() {
 	case m.asked <- struct{}{}:
 	default:
 	}
+}
+
+// state returns how far the edge says it is, when its leases have surely ended, and what is closed when it says more.
+func (m *Member) state() (applied invalidation.Version, promised time.Time, changed <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.changed == nil {
+		m.mu.changed = make(chan struct{})
+	}
+	return m.mu.applied, m.mu.promised, m.mu.changed
 }
 
 func (m *Member) info() Info {

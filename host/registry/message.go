@@ -6,7 +6,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 )
 
-// Message is one message of an edge's stream: a [Registered], an [Invalidation], a [Grant] or a [Reset].
+// Message is one message of an edge's stream: a [Registered], an [Invalidation], a [Holds], a [Grant] or a [Reset].
 type Message interface{ message() }
 
 // Registered is the first message of each stream.
@@ -40,6 +40,18 @@ type Invalidation struct {
 	Position invalidation.Version
 }
 
+// Holds says which holds began and ended (R11). Those that began stand before the invalidations of their batch, those
+// that ended behind them: in between, a reader holds more than it must.
+type Holds struct {
+	Begun []invalidation.Hold
+	Ended []uint64
+	// All is set where the holds that this stream has named, and not ended, are all there are: a reader drops what it
+	// has from an earlier stream.
+	All bool
+	// Position is what the reader may resume from once it has applied this message.
+	Position invalidation.Version
+}
+
 // Grant extends the lease that was asked for under Nonce. Every event that was appended before it was asked for
 // stands before it in the stream.
 type Grant struct {
@@ -53,4 +65,5 @@ type Grant struct {
 func (Registered) message()   {}
 func (Reset) message()        {}
 func (Invalidation) message() {}
+func (Holds) message()        {}
 func (Grant) message()        {}

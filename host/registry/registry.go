@@ -61,6 +61,12 @@ type Registry struct {
 		sync.Mutex
 		members map[string]*Member
 		closed  bool
+		// departed are the leases of processes that left while they may still hold one, by instance, and crowd is when the
+		// last of those has ended for which there was no room.
+		departed map[string]time.Time
+		crowd    time.Time
+		// moved is closed when a registration begins or ends, or a lease is given up; nil: nobody waits.
+		moved chan struct{}
 	}
 }
 
@@ -78,6 +84,7 @@ func New(opts Options) *Registry {
 		r.certified.Store(math.MaxInt64)
 	}
 	r.mu.members = map[string]*Member{}
+	r.mu.departed = map[string]time.Time{}
 	return r
 }
 
@@ -85,6 +92,8 @@ func New(opts Options) *Registry {
 type Hello struct {
 	// ID names the edge; there is one registration per id.
 	ID string
+	// Instance is random per process of the edge: what it was granted goes over to its next registration. It may be empty.
+	Instance string
 	// Region is where the edge says it is. It may be empty.
 	Region string
 	// Remote is the address that the registration came from.
@@ -128,6 +137,17 @@ func (r *Registry) admit(m *Member) (old *Member, err error) {
 		return nil, fmt.Errorf("%w (%d)", ErrFull, r.maxEdges)
 	}
 	r.mu.members[m.hello.ID] = m
+	r.movedLocked()
+	if old != nil {
+		r.departLocked(old)
+	}
+	if until, ok := r.mu.departed[m.hello.Instance]; ok && m.hello.Instance != "" {
+		// The same process: it will say what it has applied.
+		delete(r.mu.departed, m.hello.Instance)
+		m.mu.Lock()
+		m.promiseLocked(until)
+		m.mu.Unlock()
+	}
 	return old, nil
 }
 
@@ -160,7 +180,8 @@ func (r *Registry) Certify(at invalidation.Instant) {
 }
 
 // Renew asks for a lease on behalf of an edge, which gets it in its stream, and notes the version that the edge
-// says it has applied. A grant stands for all requests before its own. The error is [ErrUnknown].
+// says it has applied. A grant stands for all requests before its own. An empty nonce asks for none. The error is
+// [ErrUnknown].
 func (r *Registry) Renew(id, nonce string, applied invalidation.Version) error {
 	r.mu.Lock()
 	m := r.mu.members[id]
@@ -169,7 +190,7 @@ func (r *Registry) Renew(id, nonce string, applied invalidation.Version) error {
 		return fmt.Errorf("renew the lease of %q: %w", id, ErrUnknown)
 	}
 	m.renew(nonce, applied)
-	if r.asked != nil {
+	if r.asked != nil && nonce != "" {
 		r.asked()
 	}
 	return nil
@@ -219,6 +240,9 @@ func (r *Registry) Remove(id string) bool {
 	r.mu.Lock()
 	m := r.mu.members[id]
 	delete(r.mu.members, id)
+	if m != nil {
+		r.departLocked(m)
+	}
 	r.mu.Unlock()
 	if m == nil {
 		return false
@@ -246,6 +270,7 @@ func (r *Registry) leave(m *Member) {
 	present := r.mu.members[m.hello.ID] == m
 	if present {
 		delete(r.mu.members, m.hello.ID)
+		r.departLocked(m)
 	}
 	r.mu.Unlock()
 	if present {
