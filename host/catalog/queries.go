@@ -224,6 +224,7 @@ SELECT oid, false, prosqlbody::text FROM pg_proc WHERE prosqlbody IS NOT NULL AN
 SELECT s.setdatabase, s.setrole, s.xmin::text, s.setconfig::text,
   (SELECT substr(c, strpos(c, '=') + 1) FROM unnest(s.setconfig) c WHERE starts_with(c, 'default_transaction_isolation=')),
   (SELECT substr(c, strpos(c, '=') + 1) FROM unnest(s.setconfig) c WHERE starts_with(c, 'search_path=')),
+  (SELECT substr(c, strpos(c, '=') + 1) FROM unnest(s.setconfig) c WHERE starts_with(lower(c), 'perihelion.consistency=')),
   EXISTS (SELECT FROM unnest(s.setconfig) c WHERE starts_with(c, 'role=') OR starts_with(c, 'session_authorization=')),
   1 + (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int AS weight
 FROM pg_db_role_setting s
@@ -237,6 +238,7 @@ SELECT 0, 0, coalesce(md5(string_agg(name || '=' || reset_val, ',' ORDER BY name
     SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c
     WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
       AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) AND starts_with(c, 'search_path='))),
+  max(reset_val) FILTER (WHERE name = 'perihelion.consistency' AND source = 'configuration file'),
   false, 0
 FROM pg_settings
 ORDER BY weight`

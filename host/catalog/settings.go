@@ -44,6 +44,8 @@ type InitialSettings struct {
 	PathKnown  bool
 	// Role is set where they set a role, so that a new session's current_user is not who logged in.
 	Role bool
+	// Consistency is perihelion.consistency.
+	Consistency string
 }
 
 // InitialSettings reads the settings anew with each call. It says what a session that begins now gets: whoever needs to
@@ -133,11 +135,12 @@ func initialSettings(ctx context.Context, conn *pgx.Conn, database, user string)
 		inDatabase, ofRole uint32
 		version, settings  string
 		isolation, path    *string
+		consistency        *string
 		role               bool
 		s                  InitialSettings
 	)
 	// From the widest to the narrowest: the last that says something counts.
-	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings, &isolation, &path, &role, nil}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&inDatabase, &ofRole, &version, &settings, &isolation, &path, &consistency, &role, nil}, func() error {
 		// A hash does not fail. The lengths keep neighbours apart.
 		_, _ = fmt.Fprintf(hash, "%d %d %s %d %s\n", inDatabase, ofRole, version, len(settings), settings)
 		if isolation != nil {
@@ -145,6 +148,9 @@ func initialSettings(ctx context.Context, conn *pgx.Conn, database, user string)
 		}
 		if path != nil {
 			s.SearchPath, s.PathKnown = *path, true
+		}
+		if consistency != nil {
+			s.Consistency = *consistency
 		}
 		s.Role = s.Role || role
 		return nil

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -80,6 +81,8 @@ type Config struct {
 	WAL WALSection
 	// CatalogCheck is how often a home looks for schema changes that bypass it, at least.
 	CatalogCheck time.Duration
+	// Consistency is the section `consistency`.
+	Consistency ConsistencySection
 	// Cache is the section `cache`.
 	Cache CacheSection
 	// Policies is the section `policies`.
@@ -117,6 +120,37 @@ type EdgeSection struct {
 	MaxEdges int
 	// HomeCA is the file of the authorities that an edge trusts for https homes. Empty: those of the system.
 	HomeCA string
+}
+
+// ConsistencySection says how coherent the answers of each database are where a session asks for nothing else.
+type ConsistencySection struct {
+	// Default is the level of databases that the lists leave out.
+	Default Level
+	// Strong, Bounded and Off name databases.
+	Strong, Bounded, Off []string
+}
+
+// Level is a level of coherence that a database can have.
+type Level string
+
+// The values of [Level].
+const (
+	Bounded  Level = "bounded"
+	Strong   Level = "strong"
+	LevelOff Level = "off"
+)
+
+// Of returns the level of a database. The strictest list that names it counts.
+func (c *ConsistencySection) Of(database string) Level {
+	switch {
+	case slices.Contains(c.Off, database):
+		return LevelOff
+	case slices.Contains(c.Strong, database):
+		return Strong
+	case slices.Contains(c.Bounded, database):
+		return Bounded
+	}
+	return c.Default
 }
 
 // PairSection names a certificate and its key, in files of PEM. Both empty: there is none.
@@ -172,6 +206,7 @@ func Default() *Config {
 		Source:        SourceAuto,
 		WAL:           WALSection{MaxSlots: 4},
 		CatalogCheck:  time.Second,
+		Consistency:   ConsistencySection{Default: Bounded},
 		Cache:         CacheSection{MaxBytes: 256 * mebibyte, MaxEntryBytes: mebibyte},
 		Policies:      PoliciesSection{MaxFailures: 5},
 		Auth:          AuthPass,

@@ -149,6 +149,14 @@ func table() []entry {
 			1000, func(c *Config) *int { return &c.WAL.MaxSlots }).forRole(Home),
 		durationKey("catalog_check", "catalog-check", "How often a home looks for schema changes that bypass it; less often where that is dear, but three times per staleness",
 			10*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.CatalogCheck }).forRole(Home),
+		choiceKey("consistency.default", "consistency", "How coherent the answers of a database are that the lists do not name",
+			[]Level{Bounded, Strong, LevelOff}, func(c *Config) *Level { return &c.Consistency.Default }).forRole(Home),
+		namesKey("consistency.strong", "consistency-strong", "Databases whose answers are linearisable: a write waits until every edge has heard of it",
+			func(c *Config) *[]string { return &c.Consistency.Strong }).forRole(Home),
+		namesKey("consistency.bounded", "consistency-bounded", "Databases whose answers are never older than the staleness",
+			func(c *Config) *[]string { return &c.Consistency.Bounded }).forRole(Home),
+		namesKey("consistency.off", "consistency-off", "Databases that nothing is answered of from memory",
+			func(c *Config) *[]string { return &c.Consistency.Off }).forRole(Home),
 		sizeKey(keyMaxBytes, "cache-max-bytes", "Memory for all cached results together",
 			mebibyte, tebibyte, func(c *Config) *Size { return &c.Cache.MaxBytes }),
 		sizeKey(keyMaxEntryBytes, "cache-max-entry-bytes", "Largest result that is kept",
@@ -229,6 +237,29 @@ func choiceKey[T ~string](name, flag, help string, choices []T, field func(*Conf
 			return errors.New("is not one of the choices")
 		},
 		get: func(c *Config) string { return string(*field(c)) },
+	}
+}
+
+// maxNames bounds a list of names, maxNameBytes each of them.
+const maxNames, maxNameBytes = 1024, 63
+
+func namesKey(name, flag, help string, field func(*Config) *[]string) entry {
+	return entry{
+		name: name, flag: flag, help: help, list: true,
+		allowed: fmt.Sprintf("names of databases, up to %d of up to %d bytes each", maxNames, maxNameBytes),
+		set: func(c *Config, v []string) error {
+			if len(v) > maxNames {
+				return errors.New("are too many")
+			}
+			for _, one := range v {
+				if one == "" || len(one) > maxNameBytes || strings.IndexByte(one, 0) >= 0 {
+					return errors.New("is no name of a database")
+				}
+			}
+			*field(c) = v
+			return nil
+		},
+		get: func(c *Config) string { return strings.Join(*field(c), ", ") },
 	}
 }
 

@@ -110,6 +110,10 @@ func samples() map[string][2][2]string {
 		"max_staleness":         {{"10s", "10s"}, {"1h0m0s", "1h"}},
 		"renew_interval":        same("10ms", "2s"),
 		"catalog_check":         same("10ms", "2s"),
+		"consistency.default":   same("strong", "off"),
+		"consistency.strong":    same("shop", "Bank"),
+		"consistency.bounded":   same("shop", "Bank"),
+		"consistency.off":       same("shop", "Bank"),
 		"cache.max_bytes":       {{"1073741824", "1GiB"}, {"16MiB", "16MiB"}},
 		"cache.max_entry_bytes": {{"1KiB", "1KiB"}, {"1500B", "1500B"}},
 		"policies.folder":       same("policies", "/srv/policies"),
@@ -204,7 +208,7 @@ func TestDefaults(t *testing.T) {
 	want := map[string]string{
 		"edge.role": "home", "edge.home_url": "", "edge.auth_token": "", "edge.default_ttl": "60s", "edge.max_entries": "10000",
 		"edge.max_edges": "32", "edge.id": "", "listen": "127.0.0.1:6432", "http": "", "upstream": "postgres://127.0.0.1:5432",
-		"admin_token": "", "region": "", "max_staleness": "5s", "renew_interval": "1s", "catalog_check": "1s", "cache.max_bytes": "256MiB",
+		"admin_token": "", "region": "", "max_staleness": "5s", "renew_interval": "1s", "catalog_check": "1s", "consistency.default": "bounded", "consistency.strong": "", "consistency.bounded": "", "consistency.off": "", "cache.max_bytes": "256MiB",
 		"cache.max_entry_bytes": "1MiB", "policies.folder": "", "policies.max_failures": "5", "policies.cache_dir": "",
 		"source": "auto", "wal.max_slots": "4", "auth": "pass", "auth_query": "", "edge.home_ca": "", "tls.cert": "", "tls.key": "", "http_tls.cert": "", "http_tls.key": "", "lazy_begin": "on", "sessions.max": "1000", "sessions.keep_alive": "2s", "drain_timeout": "30s", "log.level": "info", "log.format": "auto",
 	}

@@ -25,6 +25,8 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"max_staleness":         {"5", "99ms", "61m"},
 		"renew_interval":        {"9ms", "2h", "1 s"},
 		"catalog_check":         {"9ms", "2h", "1 s"},
+		"consistency.default":   {"", "Strong", "eventual"},
+		"consistency.strong":    {"", strings.Repeat("x", 64)},
 		"cache.max_bytes":       {"", "-1", "1.5GiB", "1KiB", "2TiB", "16 MiB", "16mib", "0x10MiB", "9223372036854775807KiB"},
 		"cache.max_entry_bytes": {"1B", "2GiB", "MiB"},
 		"policies.folder":       {"a\x00b"},

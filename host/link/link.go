@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -83,7 +82,7 @@ type Link struct {
 
 // New returns a link that does nothing yet. It fails on a URL that is not one of a home.
 func New(opts Options) (*Link, error) {
-	l := &Link{opts: opts, dial: opts.DialContext, logger: opts.Logger, instance: rand.Text()}
+	l := &Link{opts: opts, dial: opts.DialContext, logger: opts.Logger, instance: unique()}
 	if len(opts.HomeURLs) == 0 {
 		return nil, errors.New("no home URL is given")
 	}

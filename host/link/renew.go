@@ -136,7 +136,7 @@ func (l *Link) applied() (epoch string, position invalidation.Version) {
 // ask notes a renewal that is about to be sent. Its nonce is never used twice, not even by another process of this
 // edge, whose late request a home may still answer.
 func (l *Link) ask() (nonce string, applied invalidation.Version) {
-	nonce = rand.Text()
+	nonce = unique()
 	at := invalidation.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,6 +159,9 @@ func (l *Link) granted(nonce string) {
 	l.opts.Lease.Extend(l.mu.asks[i].at, l.mu.inForce)
 	l.mu.asks = slices.Delete(l.mu.asks, 0, i+1)
 }
+
+// unique returns a text that no process returns again.
+func unique() string { return rand.Text() }
 
 // post sends a request of the edge to its home. The caller closes the answer's body.
 func (l *Link) post(ctx context.Context, home *url.URL, path string, body any, header http.Header) (*http.Response, error) {

@@ -46,7 +46,6 @@ func newEdge(n *Node) (role, error) {
 
 func (e *edge) fill(s *session.Shared) {
 	s.Floors = e.floors
-	s.Position = func() invalidation.Version { return e.link.Status().Position }
 	s.Dial = func(ctx context.Context, client session.Peer) (net.Conn, error) {
 		return e.link.Dial(ctx, link.WireInfo{ClientAddr: client.Addr, Binding: client.Binding})
 	}

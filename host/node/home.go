@@ -86,7 +86,8 @@ func newHome(n *Node) (role, error) {
 }
 
 func (h *home) fill(s *session.Shared) {
-	s.Floors, s.Analysis, s.Journal, s.Position = h.log.Floors(), h, h, h.log.Last
+	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
+	s.Level, s.Holds = h.level, holds{h}
 	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	s.Enter = func(database string) func() {

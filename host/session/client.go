@@ -336,7 +336,7 @@ func (s *Session) resolve(ctx context.Context, d *statement.Descriptor) *stateme
 
 // fillableLocked reports whether the result of a statement may be kept as far as is known before it is sent.
 func (s *Session) fillableLocked(f *fill) bool {
-	if s.mu.state.private || s.confused.Load() {
+	if s.mu.state.private || s.mu.level == statement.Off || s.confused.Load() {
 		return false
 	}
 	return s.Analysis == nil || f.decision.Cache
@@ -686,6 +686,11 @@ func (s *Session) send(b []byte) error {
 		return nil
 	}
 	s.awaitCancels()
+	if s.home != nil {
+		if err := s.home.secure(); err != nil {
+			return err
+		}
+	}
 	s.sentLast = invalidation.Now()
 	if _, err := s.upstream.Write(b); err != nil {
 		// The upstream's loop knows better why, and passes on what the backend said last.

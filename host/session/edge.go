@@ -49,6 +49,9 @@ func (s *Session) hear(text []byte) {
 			if !s.Floors.RaiseIn(w.Epoch, e) {
 				s.wroteAhead(w.Epoch, e.Version)
 			}
+			s.mu.Lock()
+			s.mu.written = token{w.Epoch, e.Version}
+			s.mu.Unlock()
 		}
 	}
 }
@@ -147,6 +150,7 @@ func (s *Session) adapt(f *statement.SessionFact) {
 		s.mu.state.update()
 	}
 	s.mu.committed, s.mu.readable = f.Begin, f.Block
+	s.demandLocked(f.Level, f.After)
 	if f.Forget || f.None {
 		s.forgetAllLocked(f.None)
 	}

@@ -38,10 +38,18 @@ type home struct {
 	told, names statement.SessionFact
 	started     bool
 	leave       func() // of the database, nil before the login
+
+	// level is the database's. after is the token that the session's settings named last.
+	level statement.Level
+	after string
+	holding
 }
 
 func newHome(ctx context.Context, s *Session, start *wire.Startup) *home {
-	h := &home{s: s}
+	h := &home{s: s, holding: holding{ctx: ctx}}
+	if s.Level != nil {
+		h.level = s.Level(s.who.Database)
+	}
 	initial, err := s.Analysis.InitialState(ctx, s.who.Database, s.who.User)
 	h.settings = newSettings(s.who, start, initial)
 	h.initial = initial
@@ -58,6 +66,9 @@ func (h *home) sentLocked(e expected) {
 	if e.d != nil && !e.d.Writes.Empty() {
 		h.inFlight = h.inFlight.Union(e.d.Writes)
 		h.schema = h.schema || changesSchema(e.d)
+	}
+	if h.level == statement.Strong {
+		h.demandLocked(e)
 	}
 	switch e.kind {
 	case wire.Query, wire.Sync, wire.FunctionCall:
@@ -91,7 +102,7 @@ func (h *home) overdue() {
 
 // disarmLocked stops the timer once nothing is in flight.
 func (h *home) disarmLocked() {
-	h.inFlight, h.schema = statement.Closure{}, false
+	h.inFlight, h.schema, h.mayEnd, h.described = statement.Closure{}, false, false, 0
 	if h.armed {
 		h.armed = false
 		if h.timer.Stop() {
@@ -131,6 +142,7 @@ func (h *home) close() {
 	if h.leave != nil {
 		h.leave()
 	}
+	h.release(true)
 }
 
 // changesSchema reports whether a statement may change the catalog.
@@ -309,6 +321,9 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 	if h.tx.Pending().Empty() {
 		h.txSchema, h.generation = false, 0
 	}
+	if idle {
+		defer h.release(false)
+	}
 	if visible.Empty() {
 		return nil
 	}
@@ -449,6 +464,11 @@ func (h *home) follow(status byte) statement.SessionFact {
 	s.mu.readable = h.readable(status)
 	s.mu.committed = status == wire.Idle && h.settings.readCommitted()
 	now := h.names
+	now.Level, now.After = h.settings.level(h.level), h.settings.after()
+	if s.mu.level != now.Level || h.after != now.After {
+		h.after = now.After
+		s.demandLocked(now.Level, now.After)
+	}
 	now.State, now.Private, now.Block, now.Begin = s.mu.state.token, s.mu.state.private, s.mu.readable, s.mu.committed
 	return now
 }

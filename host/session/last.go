@@ -75,11 +75,11 @@ func (s *Session) lastLocked() []string {
 	case hit:
 		e := l.entry
 		l.relations, l.fingerprint = e.Relations, e.Fingerprint
-		by, verdict, level = node, statement.Read.String(), levelBounded
+		by, verdict, level = node, statement.Read.String(), s.mu.level.String()
 		age, ttl = spell(now.Until(e.Stored)), spell(e.TTL(now))
 		l.reason = "answered from memory: nothing that it reads has changed since it was read"
 	case miss:
-		level = levelBounded
+		level = s.mu.level.String()
 		if l.ttl > 0 {
 			ttl = spell(l.at.Add(l.ttl).Until(now))
 		}
@@ -103,9 +103,6 @@ func (s *Session) lastLocked() []string {
 	}
 	return []string{outcomeNames[l.outcome], by, verdict, level, age, ttl, fingerprint, relations, l.reason}
 }
-
-// levelBounded is the level of coherence that entries are kept under.
-const levelBounded = "bounded"
 
 func spell(d time.Duration) string { return max(d, 0).Round(time.Millisecond).String() }
 
@@ -147,6 +144,8 @@ func (s *Session) unfitLocked(f *fill, reads bool) string {
 		return "" // the verdict says it all
 	case s.mu.state.private:
 		return privateState.String()
+	case s.mu.level == statement.Off:
+		return switchedOff.String()
 	case !f.decision.Cache:
 		return f.decision.Reason
 	}

@@ -51,6 +51,15 @@ type Journal interface {
 	Publish(database string, changed statement.Closure, schema bool) invalidation.Version
 }
 
+// Holds keep relations out of every node's memory while a write to them may be becoming visible (R11).
+type Holds interface {
+	// Hold returns once no node answers from memory what may be changing in a database, with what to release it by. The
+	// error is ctx's cause: then there is no hold.
+	Hold(ctx context.Context, database string, changing statement.Closure) (id uint64, err error)
+	// Release ends holds. What they were for has been published where it has changed anything.
+	Release(ids ...uint64)
+}
+
 // Shared is what all sessions of a node have in common. It is not changed after the first session.
 type Shared struct {
 	Cache  *cache.Cache
@@ -60,8 +69,10 @@ type Shared struct {
 	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
 	Analysis Analysis
 	Journal  Journal
-	// Position is how far the node is in the log: its last version at a home, what has been applied at an edge.
-	Position func() invalidation.Version
+	// Level is the level of a database whose sessions ask for none, at a home; nil: Bounded. Holds are what Strong ones
+	// need.
+	Level func(database string) statement.Level
+	Holds Holds
 	// ClientTLS secures the legs of clients that ask for it; nil: they are told that they cannot have it.
 	ClientTLS *tls.Config
 	// Cancels are where cancel requests find the node's sessions.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/wire"
 )
 
@@ -75,6 +76,8 @@ const (
 	failedBlock
 	otherBlock
 	privateState
+	switchedOff
+	notReached
 	leaseEnded
 	wroteElsewhere
 	ending
@@ -90,6 +93,8 @@ var obstacleNames = [...]string{
 	failedBlock:    "the session is in a transaction block that failed",
 	otherBlock:     "the session is in a transaction block that is not READ COMMITTED, or has not only read",
 	privateState:   "the session's state is not known",
+	switchedOff:    "perihelion.consistency keeps the session from answers from memory",
+	notReached:     "the node has not yet heard of what perihelion.after names",
 	leaseEnded:     "the node has not heard from its home for too long",
 	wroteElsewhere: "the session has written through a home that its node has not registered with yet",
 	ending:         "the session is ending",
@@ -122,7 +127,11 @@ func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 		return otherBlock
 	case s.mu.state.private:
 		return privateState
-	case !s.Lease.Valid(now):
+	case s.mu.level == statement.Off:
+		return switchedOff
+	case s.mu.after.version != 0 && !s.reachedLocked():
+		return notReached
+	case s.mu.level != statement.Eventual && !s.Lease.Valid(now):
 		return leaseEnded
 	case s.aheadLocked():
 		return wroteElsewhere

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/wire"
 )
 
@@ -83,6 +84,11 @@ type Session struct {
 		last last
 		// foreign is the session's last write that this node's floors could not take in: see edge.go.
 		foreign *foreign
+		// level is how coherent the session's answers have to be, and after what they have to know of.
+		level statement.Level
+		after token
+		// written is the last event of the session's own writes, as the home told this edge.
+		written token
 		// room wakes the client's loop where the queue was full.
 		room *sync.Cond
 		// named and unnamed are the prepared statements as the client has them, portals the bound portals. namesKnown is

@@ -102,7 +102,6 @@ func node(a *analysis, j *journal, backends chan net.Conn) *Shared {
 		},
 	}
 	s.Lease.Forever()
-	s.Position = j.Last
 	if a != nil {
 		s.Analysis, s.Journal, s.Floors = a, j, j.Floors()
 	} else {

@@ -33,6 +33,8 @@ type InitialSettings struct {
 	PathKnown  bool
 	// Role is set where they may hold a role: the session's current_user is not certain.
 	Role bool
+	// Consistency is the perihelion.consistency among them.
+	Consistency string
 }
 
 // settings follow what a session's statements change, as Postgres has confirmed it: a model of PostgreSQL's stack of
@@ -49,6 +51,8 @@ type settings struct {
 	// are not certain.
 	startPath *string
 	user      string
+	// startConsistency and startAfter are what the session started with of perihelion.*.
+	startConsistency, startAfter start
 	// resolved is the last path that was asked for, and of what it was made.
 	resolved struct{ value, user, path string }
 	// values are the settings that are not as at the session's start, by name.
@@ -97,25 +101,29 @@ const (
 )
 
 // newSettings returns the settings of a session that just started.
-func newSettings(who Identity, start *wire.Startup, initial InitialSettings) *settings {
+func newSettings(who Identity, begin *wire.Startup, initial InitialSettings) *settings {
 	h := sha256.New()
 	for _, part := range []string{who.Tenant, who.Database, who.User, initial.Digest} {
 		writePart(h, part)
 	}
 	// Drivers send them in any order; where a name stands twice, the order of its values counts.
-	parameters := slices.Clone(start.Parameters)
+	parameters := slices.Clone(begin.Parameters)
 	slices.SortStableFunc(parameters, func(a, b wire.Parameter) int { return strings.Compare(a.Name, b.Name) })
 	for _, p := range parameters {
 		writePart(h, p.Name)
 		writePart(h, p.Value)
 	}
-	s := &settings{base: string(h.Sum(nil)), isolation: startIsolation(start, initial.Isolation), values: map[string]string{}}
-	if role, ok := startSetting(start, "role", ""); ok && role == "" && !initial.Role {
+	s := &settings{base: string(h.Sum(nil)), isolation: startIsolation(begin, initial.Isolation), values: map[string]string{}}
+	if role, ok := startSetting(begin, "role", ""); ok && role == "" && !initial.Role {
 		s.user = who.User
 	}
-	if path, ok := startSetting(start, searchPath, initial.SearchPath); ok && (initial.PathKnown || path != initial.SearchPath) {
+	if path, ok := startSetting(begin, searchPath, initial.SearchPath); ok && (initial.PathKnown || path != initial.SearchPath) {
 		s.startPath = &path
 	}
+	text, certain := startSetting(begin, settingConsistency, initial.Consistency)
+	s.startConsistency = start{text, certain}
+	text, certain = startSetting(begin, settingAfter, "")
+	s.startAfter = start{text, certain}
 	return s
 }
 
@@ -166,7 +174,7 @@ func (s *settings) unknownStart() {
 
 // token returns a digest of the settings that hold now, those of a transaction under way included. It is equal wherever
 // they are, however they came about. Left out is what no answer depends on: transactions' own characteristics and
-// their defaults.
+// their defaults, and how coherent answers have to be.
 func (s *settings) token() string {
 	if s.digest != "" {
 		return s.digest
@@ -174,7 +182,7 @@ func (s *settings) token() string {
 	h := sha256.New()
 	writePart(h, s.base)
 	for _, name := range slices.Sorted(maps.Keys(s.values)) {
-		if !strings.HasPrefix(name, "default_transaction_") {
+		if !strings.HasPrefix(name, "default_transaction_") && name != settingConsistency && name != settingAfter {
 			writePart(h, name)
 			writePart(h, s.values[name])
 		}
@@ -550,7 +558,7 @@ func (s *settings) put(name string, v value) {
 
 // short returns what stands for a value: of most no more is asked than whether it equals another.
 func short(name, text string) string {
-	if len(text) <= maxSettingValue || name == searchPath && len(text) <= maxSearchPath {
+	if len(text) <= maxSettingValue || name == searchPath && len(text) <= maxSearchPath || name == settingAfter && len(text) <= maxToken {
 		return strings.Clone(text)
 	}
 	sum := sha256.Sum256([]byte(text))

@@ -2,7 +2,6 @@ package session
 
 import (
 	"encoding/binary"
-	"strconv"
 	"strings"
 
 	"github.com/perihelion-proxy/perihelion/host/statement"
@@ -19,9 +18,7 @@ type show struct {
 
 var shows = [...]show{
 	{"last", lastColumns, (*Session).lastLocked},
-	{"version", []string{"perihelion.version"}, func(s *Session) []string {
-		return []string{strconv.FormatUint(uint64(s.Position()), 10)}
-	}},
+	{"version", []string{"perihelion.version"}, func(s *Session) []string { return []string{s.tokenLocked().String()} }},
 }
 
 // shown returns what a text asks the node for, nil where that is nothing. What comes through an edge of ours is the

@@ -62,6 +62,9 @@ type SessionFact struct {
 	Begin bool `json:"begin,omitempty"`
 	// Block is set inside a block that is READ COMMITTED and has only read.
 	Block bool `json:"block,omitempty"`
+	// Level is how coherent the session's answers have to be, After the token of what they have to know of.
+	Level Level  `json:"level,omitempty"`
+	After string `json:"after,omitempty"`
 	// Forget is set where prepared statements may have changed in a way that is not followed, None where none is left
 	// (DISCARD ALL, DEALLOCATE ALL). Names are the changes by name, in their order, behind Forget and None.
 	Forget bool       `json:"forget,omitempty"`
@@ -71,7 +74,7 @@ type SessionFact struct {
 
 // Equal reports whether two facts say the same of the state; what they say of prepared statements is left out.
 func (f SessionFact) Equal(g SessionFact) bool {
-	return f.State == g.State && f.Private == g.Private && f.Begin == g.Begin && f.Block == g.Block
+	return f.State == g.State && f.Private == g.Private && f.Begin == g.Begin && f.Block == g.Block && f.Level == g.Level && f.After == g.After
 }
 
 // NameFact is one prepared statement that SQL made (PREPARE) or dropped (DEALLOCATE).

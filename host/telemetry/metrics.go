@@ -45,6 +45,7 @@ type Source struct {
 type Metrics struct {
 	missSeconds         prometheus.Histogram
 	invalidationSeconds prometheus.Histogram
+	holdSeconds         prometheus.Histogram
 	policyCalls         *prometheus.CounterVec
 	policyFailures      *prometheus.CounterVec
 	policySeconds       *prometheus.HistogramVec
@@ -82,6 +83,11 @@ func NewMetrics(r prometheus.Registerer, o MetricsOptions) (*Metrics, error) {
 			Help:    "Time from an event's entry in the log to its floors being raised here.",
 			Buckets: prometheus.ExponentialBuckets(100e-6, 2, 18),
 		}),
+		holdSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "perihelion_hold_wait_seconds",
+			Help:    "Time that a write to a strong database waited for the edges to hold its relations.",
+			Buckets: prometheus.ExponentialBuckets(100e-6, 2, 18),
+		}),
 		policyCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perihelion_policy_calls_total", Help: "Calls of policies.",
 		}, []string{KeyPolicy, KeyHook}),
@@ -100,7 +106,7 @@ func NewMetrics(r prometheus.Registerer, o MetricsOptions) (*Metrics, error) {
 	})
 	build.Set(1)
 	all := []prometheus.Collector{
-		m.missSeconds, m.invalidationSeconds, m.policyCalls, m.policyFailures, m.policySeconds, build,
+		m.missSeconds, m.invalidationSeconds, m.holdSeconds, m.policyCalls, m.policyFailures, m.policySeconds, build,
 		newSnapshotCollector(o.Role, o.Snapshot),
 	}
 	for i, c := range all {
@@ -122,6 +128,9 @@ func (m *Metrics) Missed(d time.Duration) { m.missSeconds.Observe(d.Seconds()) }
 func (m *Metrics) Invalidated(age time.Duration) {
 	m.invalidationSeconds.Observe(max(age, 0).Seconds())
 }
+
+// Held counts a write that waited for its holds, and how long.
+func (m *Metrics) Held(d time.Duration) { m.holdSeconds.Observe(d.Seconds()) }
 
 // PolicyCalled counts a call of a policy's hook, how long it took, and whether it failed. The policy's name comes from
 // a folder that an operator fills, so it is a label; nothing from a client may be.

@@ -159,6 +159,8 @@ func TestDelaysAreSummedUpAndNeverNegative(t *testing.T) {
 	m.Missed(time.Second)
 	m.Invalidated(-time.Second)
 	m.Invalidated(500 * time.Millisecond)
+	m.Held(time.Second)
+	m.Held(time.Second)
 	got := map[string]float64{}
 	families, err := r.Gather()
 	if err != nil {
@@ -172,7 +174,7 @@ func TestDelaysAreSummedUpAndNeverNegative(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]float64{"perihelion_miss_duration_seconds": 1.25, "perihelion_invalidation_delay_seconds": 0.5} {
+	for name, want := range map[string]float64{"perihelion_miss_duration_seconds": 1.25, "perihelion_invalidation_delay_seconds": 0.5, "perihelion_hold_wait_seconds": 2} {
 		if got[name] != want {
 			t.Errorf("%s: got a sum of %v, want %v", name, got[name], want)
 		}

@@ -98,8 +98,9 @@ func TestShowLastTellsWhatBecameOfTheStatementBefore(t *testing.T) {
 				}
 				wantLast(t, conn, "outcome", "error")
 				version := cluster.Get(t, conn, "show Perihelion.Version;")
-				if n, err := strconv.ParseUint(version, 10, 64); err != nil || n == 0 {
-					t.Errorf("perihelion.version is %q", version)
+				epoch, number, _ := strings.Cut(version, "/")
+				if n, err := strconv.ParseUint(number, 10, 64); err != nil || n == 0 || epoch != c.Home.Stats().Epoch {
+					t.Errorf("perihelion.version is %q, want a version of the epoch %s", version, c.Home.Stats().Epoch)
 				}
 			})
 		}
