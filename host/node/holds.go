@@ -17,6 +17,7 @@ func (h *home) level(database string) statement.Level {
 		return statement.Strong
 	case config.LevelOff:
 		return statement.Off
+	case config.Bounded:
 	}
 	return statement.Bounded
 }
