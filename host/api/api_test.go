@@ -256,7 +256,7 @@ func TestAnswersHaveTheirShape(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	const zeroCache = `{"hits":0,"misses":0,"bypasses":0,"fills":0,"entries":0,"bytes":0,"evictions":0,"voided":0}`
+	const zeroCache = `{"hits":0,"misses":0,"bypasses":0,"coalesced":0,"unleased":0,"fills":0,"entries":0,"bytes":0,"evictions":0,"voided":0}`
 	tests := []struct {
 		name, method, path, token, body string
 		status                          int

@@ -138,9 +138,13 @@ type Source struct {
 
 // CacheStats are the figures of a node's cache. All but Entries and Bytes count from the node's start.
 type CacheStats struct {
-	Hits      uint64 `json:"hits"`
-	Misses    uint64 `json:"misses"`
-	Bypasses  uint64 `json:"bypasses"`
+	Hits     uint64 `json:"hits"`
+	Misses   uint64 `json:"misses"`
+	Bypasses uint64 `json:"bypasses"`
+	// Coalesced waited for a result that another session had asked for, Unleased are the hits at level eventual that were
+	// answered while the node had not heard from its home. Both are counted above as well.
+	Coalesced uint64 `json:"coalesced"`
+	Unleased  uint64 `json:"unleased"`
 	Fills     uint64 `json:"fills"`
 	Entries   int64  `json:"entries"`
 	Bytes     int64  `json:"bytes"`

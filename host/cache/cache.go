@@ -27,6 +27,8 @@ type Entry struct {
 	Floors Floors
 	// Stored is when the entry was made, Expires the end of its time to live.
 	Stored, Expires invalidation.Instant
+	// Took is how long the upstream took for the result.
+	Took time.Duration
 	// RowDescription is the reply to a Describe of the portal, RowDescription or NoData; empty where none was seen.
 	RowDescription []byte
 	// Body is the stored reply. Its last bytes are a ReadyForQuery outside a block.
@@ -82,6 +84,7 @@ type shard struct {
 		maxBytes   int64
 		maxEntries int
 		stats      Stats
+		flights    map[uint64]*Flight // at most one per session
 	}
 	_ [64]byte // shards do not share a cache line
 }
@@ -119,12 +122,19 @@ func (c *Cache) shard(hash uint64) *shard { return &c.shards[(hash>>32)&c.mask] 
 // Get returns the valid entry of a key, or nil. What it finds void or expired it removes. It does not count hits:
 // whether an entry is one is known when all of the client's messages could be answered. It allocates nothing.
 func (c *Cache) Get(hash uint64, key []byte, now invalidation.Instant) *Entry {
+	e, _ := c.Find(hash, key, now)
+	return e
+}
+
+// Find is [Cache.Get] for a caller that would ask for the result again: where there was an entry of the key that is of no
+// use any more, it returns how long its result took, else 0.
+func (c *Cache) Find(hash uint64, key []byte, now invalidation.Instant) (e *Entry, took time.Duration) {
 	s := c.shard(hash)
 	s.mu.Lock()
 	e, ok := s.mu.lru.Get(hash)
 	if !ok || !bytes.Equal(e.Key, key) {
 		s.mu.Unlock()
-		return nil
+		return nil, 0
 	}
 	void := !e.Floors.Valid(e.Version)
 	if void || now >= e.Expires {
@@ -132,10 +142,11 @@ func (c *Cache) Get(hash uint64, key []byte, now invalidation.Instant) *Entry {
 		if void {
 			s.mu.stats.Voided++
 		}
+		took = max(e.Took, 1)
 		e = nil
 	}
 	s.mu.Unlock()
-	return e
+	return e, took
 }
 
 // Store keeps an entry. It reports false where the entry is too large or its version is not above its floors (R4).

@@ -51,7 +51,7 @@ func (n *Node) snapshot() telemetry.Snapshot {
 	return telemetry.Snapshot{
 		Sources: sources, Wire: wire,
 		Sessions: int(s.Sessions), Edges: edges,
-		Hits: s.Cache.Hits, Misses: s.Cache.Misses, Bypasses: s.Cache.Bypasses,
+		Hits: s.Cache.Hits, Misses: s.Cache.Misses, Bypasses: s.Cache.Bypasses, Coalesced: s.Cache.Coalesced, Unleased: s.Cache.Unleased,
 		Fills: c.Fills, Refused: c.Refused, Evictions: c.Evictions, Voided: c.Voided,
 		Entries: c.Entries, Bytes: c.Bytes,
 	}

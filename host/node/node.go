@@ -256,7 +256,7 @@ func (n *Node) Stats() api.Stats {
 	s := api.Stats{
 		Role: string(n.config.Edge.Role), Sessions: int64(n.sessions.count()),
 		Cache: api.CacheStats{
-			Hits: totals.Hits, Misses: totals.Misses, Bypasses: totals.Bypasses, Fills: c.Fills,
+			Hits: totals.Hits, Misses: totals.Misses, Bypasses: totals.Bypasses, Coalesced: totals.Coalesced, Unleased: totals.Unleased, Fills: c.Fills,
 			Entries: int64(c.Entries), Bytes: c.Bytes, Evictions: c.Evictions, Voided: c.Voided,
 		},
 	}

@@ -94,7 +94,7 @@ func (s *Session) planParseLocked(raw []byte) bool {
 		// The upstream gets it right behind the answer, so it must be certain to take it: the name is free, and no block
 		// of the upstream's is there to fail.
 		known := s.mu.named[string(m.name)] != nil
-		if known || !s.mu.namesKnown || !s.roomLocked(m) || s.mu.status != wire.Idle && !s.mu.promised {
+		if known || s.mu.orphaned || !s.mu.namesKnown || !s.roomLocked(m) || s.mu.status != wire.Idle && !s.mu.promised {
 			return false
 		}
 	}
@@ -180,8 +180,9 @@ func (s *Session) planExecuteLocked(raw []byte, now invalidation.Instant) bool {
 	if b := p.statement.block; b != statement.NoBlock {
 		return s.planBlockLocked(b, raw)
 	}
-	e := s.Cache.Get(s.Cache.Hash(s.key), s.key, now)
+	e, took := s.Cache.Find(s.Cache.Hash(s.key), s.key, now)
 	if e == nil {
+		s.missed, s.took = !p.read, took
 		return false
 	}
 	p.proven = p.proven || p.statement == &s.pending
@@ -274,7 +275,7 @@ func (s *Session) answer(now invalidation.Instant) error {
 	defer s.write.Unlock()
 	p := &s.plan
 	if len(p.steps) == 1 && p.steps[0].kind == wire.Query && p.steps[0].entry != nil && p.status == wire.Idle && !s.tunnel {
-		s.count.hits.Add(1)
+		s.hits(1)
 		return s.toClient(p.steps[0].entry.Body)
 	}
 	out := s.out[:0]
@@ -323,11 +324,19 @@ func (s *Session) answer(now invalidation.Instant) error {
 		out = appendFacts(out, facts)
 	}
 	out = append(out, wire.ReadyForQuery, 0, 0, 0, 5, p.status)
-	s.count.hits.Add(hits) // before the client can look
+	s.hits(hits) // before the client can look
 	if cap(out) <= maxKept {
 		s.out = out
 	}
 	return s.toClient(out)
+}
+
+// hits counts answers from memory.
+func (s *Session) hits(n uint64) {
+	s.count.hits.Add(n)
+	if s.unleased {
+		s.count.unleased.Add(n)
+	}
 }
 
 // size is roughly how much the answers come to that are put together before they are written, in bytes.

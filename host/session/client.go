@@ -163,24 +163,30 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		s.confuse("malformed query")
 		return s.sendAndAdvance(m)
 	}
-	now := invalidation.Now()
-	s.mu.Lock()
-	reads := s.mu.state.reads(text)
-	if reads && s.obstacleLocked(now) == none && s.planQueryLocked(text, now) {
-		behind := s.closeLocked(nil)
+	for again := false; ; again = true {
+		now := invalidation.Now()
+		s.mu.Lock()
+		s.missed = false
+		reads := s.mu.state.reads(text)
+		if reads && s.obstacleLocked(now) == none && s.planQueryLocked(text, now) {
+			behind := s.closeLocked(nil)
+			s.mu.Unlock()
+			err := s.answer(now)
+			s.in.Advance(len(m))
+			if err != nil {
+				return err
+			}
+			if behind != nil {
+				return s.send(behind)
+			}
+			return s.keepAlive(now)
+		}
+		follows := !again && s.missedLocked()
 		s.mu.Unlock()
-		err := s.answer(now)
-		s.in.Advance(len(m))
-		if err != nil {
-			return err
+		if !follows || !s.coalesces() {
+			return s.forwardQuery(ctx, m, text, reads, now)
 		}
-		if behind != nil {
-			return s.send(behind)
-		}
-		return s.keepAlive(now)
 	}
-	s.mu.Unlock()
-	return s.forwardQuery(ctx, m, text, reads, now)
 }
 
 // forwardQuery sends a simple query upstream, but for what the node itself is asked.
@@ -194,7 +200,7 @@ func (s *Session) forwardQuery(ctx context.Context, m, text []byte, reads bool, 
 	s.awaitRoom()
 	s.lead(ctx, m, true)
 	e := expected{kind: wire.Query, sent: now}
-	f := &fill{d: unknown}
+	f := &fill{d: unknown, asked: now}
 	if s.Analysis != nil {
 		s.judge(ctx, f, string(text), reads)
 		e.d = f.d
@@ -206,6 +212,7 @@ func (s *Session) forwardQuery(ctx context.Context, m, text []byte, reads bool, 
 		f.key = appendQueryKey(nil, &s.mu.state.prefix, text)
 		f.serial = s.mu.state.serial
 		e.fill = f
+		s.leadLocked(f.key)
 	}
 	s.pushLocked(e)
 	s.mu.Unlock()
@@ -219,7 +226,8 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 	status, promised := s.mu.status, s.mu.promised
 	if one.block == statement.NoBlock {
 		s.key = appendQueryKey(s.key[:0], &s.mu.state.prefix, text)
-		if one.entry = s.Cache.Get(s.Cache.Hash(s.key), s.key, now); one.entry == nil {
+		if one.entry, s.took = s.Cache.Find(s.Cache.Hash(s.key), s.key, now); one.entry == nil {
+			s.missed = true
 			return false
 		}
 		s.mu.last.entry = one.entry
@@ -268,7 +276,7 @@ func (s *Session) keepAlive(now invalidation.Instant) error {
 	}
 	s.sentLast = now
 	s.mu.Lock()
-	busy := s.mu.queue.len() > 0 || s.confused.Load()
+	busy := s.mu.queue.len() > 0 || s.mu.orphaned || s.confused.Load()
 	if !busy {
 		s.pushLocked(expected{kind: wire.Sync, injected: true})
 	}
@@ -345,16 +353,24 @@ func (s *Session) fillableLocked(f *fill) bool {
 // segment handles a held extended query that is whole: all up to its Sync.
 func (s *Session) segment(ctx context.Context) error {
 	m := s.in.Window()[:s.held]
-	now := invalidation.Now()
+	var now invalidation.Instant
 	var behind []byte
-	s.mu.Lock()
-	hit := s.obstacleLocked(now) == none && s.planLocked(m, now)
-	if hit {
-		behind = s.closeLocked(s.adoptLocked())
-	}
-	s.mu.Unlock()
-	if !hit {
-		return s.forwardHeld(ctx)
+	for again := false; ; again = true {
+		now = invalidation.Now()
+		s.mu.Lock()
+		s.missed = false
+		hit := s.obstacleLocked(now) == none && s.planLocked(m, now)
+		if hit {
+			behind = s.closeLocked(s.adoptLocked())
+		}
+		follows := !hit && !again && s.missedLocked()
+		s.mu.Unlock()
+		if hit {
+			break
+		}
+		if !follows || !s.coalesces() {
+			return s.forwardHeld(ctx)
+		}
 	}
 	err := s.answer(now)
 	s.in.Advance(s.held)
@@ -470,7 +486,7 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 		s.confuse("malformed message")
 		return
 	}
-	f := &fill{d: unknown}
+	f := &fill{d: unknown, asked: invalidation.Now()}
 	s.mu.Lock()
 	p := s.statementLocked(m.statement)
 	s.resendLocked(p)
@@ -500,6 +516,7 @@ func (s *Session) bind(ctx context.Context, body []byte, whole bool) {
 		f.key = appendBindKey(nil, &s.mu.state.prefix, p.part, m.rest)
 		f.serial = s.mu.state.serial
 		b.fill = f
+		s.leadLocked(f.key)
 	}
 	if len(m.portal) == 0 && !s.mu.skipping {
 		e.stale, s.mu.stalePortal = s.mu.stalePortal, false
@@ -531,7 +548,7 @@ func (s *Session) describe(ctx context.Context, body []byte) {
 		s.pushLocked(e)
 		return
 	}
-	f := &fill{d: unknown}
+	f := &fill{d: unknown, asked: invalidation.Now()}
 	s.mu.Lock()
 	p := s.statementLocked(d.name)
 	s.resendLocked(p)
@@ -685,6 +702,9 @@ func (s *Session) send(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	if s.orphan() {
+		return s.homeless()
+	}
 	s.awaitCancels()
 	if s.home != nil {
 		if err := s.home.secure(); err != nil {
@@ -693,6 +713,9 @@ func (s *Session) send(b []byte) error {
 	}
 	s.sentLast = invalidation.Now()
 	if _, err := s.upstream.Write(b); err != nil {
+		if s.orphan() {
+			return s.homeless()
+		}
 		// The upstream's loop knows better why, and passes on what the backend said last.
 		s.await(time.Second)
 		return fmt.Errorf("write to upstream: %w", err)

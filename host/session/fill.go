@@ -21,6 +21,8 @@ type fill struct {
 	body           []byte
 	// complete is set once a CommandComplete ended the result; dead where it will not be kept.
 	complete, dead bool
+	// asked is when the statement was sent.
+	asked invalidation.Instant
 	// kept is set once the result was stored.
 	kept bool
 }

@@ -444,7 +444,7 @@ func (s *Session) store(f *fill, epoch string, stamp invalidation.Version, relat
 	body := wire.AppendReadyIdle(f.body)
 	hash, now := s.Cache.Hash(f.key), invalidation.Now()
 	f.kept = s.Cache.Store(hash, &cache.Entry{
-		Key: f.key, Version: stamp, Floors: &floors, Stored: now, Expires: now.Add(ttl),
+		Key: f.key, Version: stamp, Floors: &floors, Stored: now, Expires: now.Add(ttl), Took: time.Duration(now - f.asked),
 		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: relations, Fingerprint: fingerprint,
 	})
 	f.dead = true

@@ -78,6 +78,9 @@ func (s *Session) lastLocked() []string {
 		by, verdict, level = node, statement.Read.String(), s.mu.level.String()
 		age, ttl = spell(now.Until(e.Stored)), spell(e.TTL(now))
 		l.reason = "answered from memory: nothing that it reads has changed since it was read"
+		if s.unleased {
+			l.reason = "answered from memory at level eventual: the home has not been heard of for too long to know whether it has changed"
+		}
 	case miss:
 		level = s.mu.level.String()
 		if l.ttl > 0 {

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/wire"
 )
 
 // The settings that say how coherent a session's answers have to be. To Postgres they are ordinary custom settings.
@@ -105,4 +107,37 @@ func (s *settings) value(name string, at start) (text string, certain bool) {
 // that it has reached is asked for again: that costs one look.
 func (s *Session) demandLocked(level statement.Level, after string) {
 	s.mu.level, s.mu.after = level, parseToken(after)
+}
+
+// errOrphaned ends the upstream's loop of a session that goes on without an upstream.
+var errOrphaned = errors.New("upstream gone, session goes on with what is in memory")
+
+// orphanLocked makes the session one without an upstream, where its level allows that: at an edge, at level eventual,
+// while the client waits for nothing and is in no block, and where the upstream ended without saying why. A backend that
+// was ended says so, and ends its client.
+func (s *Session) orphanLocked() bool {
+	if s.Analysis != nil || s.mu.level != statement.Eventual || s.mu.status != wire.Idle || s.mu.closed || s.confused.Load() ||
+		s.mu.queue.owed() > 0 || s.mu.open || s.mu.skipping || s.reply.failed || s.reply.rest > 0 || s.draining.Load() {
+		return false
+	}
+	s.mu.orphaned = true
+	s.mu.queue = queue{} // what is left in it are messages of the session's own
+	return true
+}
+
+// orphan reports whether the session has no upstream any more.
+func (s *Session) orphan() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.orphaned
+}
+
+// homeless tells the client of a session without an upstream that its statement cannot be answered, and ends it.
+func (s *Session) homeless() error {
+	s.fatal(&wire.Error{
+		Code: wire.CodeConnectionFailure, Message: "perihelion has lost its home, and has no answer in memory",
+		Detail: "The session was at level eventual, which goes on with what is in memory.", Hint: "Connect again once the home is back.",
+	})
+	s.client.Close()
+	return errDone
 }

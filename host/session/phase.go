@@ -31,6 +31,8 @@ const (
 	skipping
 	// relaying: the upstream's replies are no longer understood; bytes just pass.
 	relaying
+	// orphaned: the upstream has gone without a word, and the session goes on with what is in memory: level eventual.
+	orphaned
 	// closing: one of the connections has ended.
 	closing
 )
@@ -42,6 +44,8 @@ func (s *Session) phaseLocked() phase {
 		return closing
 	case s.confused.Load():
 		return relaying
+	case s.mu.orphaned:
+		return orphaned
 	case s.mu.status == 0:
 		return starting
 	case s.mu.copying:
@@ -114,12 +118,15 @@ var obstacles = [...]obstacle{
 	copyingOut:      copying,
 	skipping:        skipped,
 	relaying:        notFollowed,
+	orphaned:        none,
 	closing:         ending,
 }
 
-// obstacleLocked says whether a message that arrives now may be answered from memory: the one place that decides.
+// obstacleLocked says whether a message that arrives now may be answered from memory: the one place that decides. It is
+// called by the client's loop only.
 func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 	p := s.phaseLocked()
+	s.unleased = false
 	switch o := obstacles[p]; {
 	case o != none:
 		return o
@@ -131,8 +138,11 @@ func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 		return switchedOff
 	case s.mu.after.version != 0 && !s.reachedLocked():
 		return notReached
-	case s.mu.level != statement.Eventual && !s.Lease.Valid(now):
-		return leaseEnded
+	case !s.Lease.Valid(now):
+		if s.mu.level != statement.Eventual {
+			return leaseEnded
+		}
+		s.unleased = true
 	case s.aheadLocked():
 		return wroteElsewhere
 	}

@@ -40,6 +40,7 @@ func TestWhatStandsAgainstAnAnswerFromMemory(t *testing.T) {
 		{"the lease has ended", func(s *Session) { s.Lease = &invalidation.Lease{} }, idle, leaseEnded},
 		{"a write is of another epoch", func(s *Session) { s.wroteAhead("another", 2) }, idle, wroteElsewhere},
 		{"the lease has ended, and time to live is enough", func(s *Session) { s.Lease, s.mu.level = &invalidation.Lease{}, statement.Eventual }, idle, none},
+		{"there is no upstream any more", func(s *Session) { s.mu.orphaned = true }, orphaned, none},
 		{"the replies are not followed", func(s *Session) { s.confused.Store(true) }, relaying, notFollowed},
 		{"the session ends", func(s *Session) { s.mu.closed = true }, closing, ending},
 	} {

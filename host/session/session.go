@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/perihelion-proxy/perihelion/host/cache"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/wire"
@@ -84,9 +85,13 @@ type Session struct {
 		last last
 		// foreign is the session's last write that this node's floors could not take in: see edge.go.
 		foreign *foreign
+		// flight is the miss that the session leads: others may wait for it.
+		flight *cache.Flight
 		// level is how coherent the session's answers have to be, and after what they have to know of.
 		level statement.Level
 		after token
+		// orphaned is set once the session has no upstream any more: at level eventual only.
+		orphaned bool
 		// written is the last event of the session's own writes, as the home told this edge.
 		written token
 		// room wakes the client's loop where the queue was full.
@@ -111,9 +116,15 @@ type Session struct {
 	in               *wire.Reader
 	held             int
 	key, describeKey []byte
-	out              []byte
-	plan             plan
-	pending          prepared
+	// missed is set where a plan failed because memory did not have key; took is what an earlier result of it took, 0 where
+	// none is known.
+	missed bool
+	took   time.Duration
+	// unleased is set where the message at hand may be answered from memory though the lease has ended: level eventual.
+	unleased bool
+	out      []byte
+	plan     plan
+	pending  prepared
 	// promise begins the block that was promised; promising is the one that a plan would make.
 	promise, promising promise
 	// ahead is what the upstream must get before the next message. sentLast is when it last got something.
@@ -195,6 +206,7 @@ func (s *Session) release() error {
 	if s.home != nil {
 		s.home.close()
 	}
+	s.land()
 	s.Cancels.remove(s.cancelKey, s)
 	s.in.Release()
 	if s.back != nil {
@@ -237,8 +249,12 @@ func (s *Session) serveClient(ctx context.Context) error {
 }
 
 func (s *Session) serveUpstream(ctx context.Context) error {
-	defer s.client.Close()
-	return s.fromUpstream(ctx)
+	err := s.fromUpstream(ctx)
+	if errors.Is(err, errOrphaned) {
+		return nil // the client's loop goes on
+	}
+	s.client.Close()
+	return err
 }
 
 // loop runs a part of the session to its end. It makes a panic the end of the session only, and hands on what ended it.

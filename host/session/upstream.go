@@ -142,7 +142,12 @@ func (s *Session) announce() bool {
 func (s *Session) upstreamEnded(err error) error {
 	s.mu.Lock()
 	starting := s.mu.status == 0 && s.mu.queue.len() > 0
+	orphan := s.orphanLocked()
 	s.mu.Unlock()
+	if orphan {
+		s.log.Warn("session has lost its upstream: at level eventual it goes on with what is in memory")
+		return errOrphaned
+	}
 	if errors.Is(err, io.EOF) || starting {
 		return errDone
 	}
@@ -616,8 +621,13 @@ func (s *Session) ready(ctx context.Context, status byte) (before []byte, swallo
 	} else {
 		kept = s.learn(status, following, !swallow)
 	}
-	if kept && s.ObserveMiss != nil {
-		s.ObserveMiss(time.Duration(invalidation.Now() - sent))
+	s.land()
+	if kept {
+		took := time.Duration(invalidation.Now() - sent)
+		s.Counters.pace.note(took)
+		if s.ObserveMiss != nil {
+			s.ObserveMiss(took)
+		}
 	}
 
 	s.mu.Lock()

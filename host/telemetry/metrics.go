@@ -17,6 +17,8 @@ type Snapshot struct {
 	Edges int
 	// Hits were answered from memory, Misses could have been, Bypasses could not.
 	Hits, Misses, Bypasses uint64
+	// Coalesced waited for another session's miss, Unleased are hits while the home was not heard of.
+	Coalesced, Unleased uint64
 	// Fills were stored, Refused were not because their version was not above their floors. Evictions made room, Voided
 	// lay below a floor when they were looked at.
 	Fills, Refused, Evictions, Voided uint64

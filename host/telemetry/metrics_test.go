@@ -48,7 +48,7 @@ func TestTheFiguresOfANodeAreReadOncePerScrape(t *testing.T) {
 	r, _ := newMetrics(t, func() Snapshot {
 		reads++
 		return Snapshot{
-			Sessions: 3, Edges: 2, Hits: 10, Misses: 4, Bypasses: 5, Fills: 6, Refused: 1, Evictions: 7, Voided: 8, Entries: 9, Bytes: 1 << 20, Wire: 2,
+			Sessions: 3, Edges: 2, Hits: 10, Misses: 4, Bypasses: 5, Coalesced: 12, Unleased: 13, Fills: 6, Refused: 1, Evictions: 7, Voided: 8, Entries: 9, Bytes: 1 << 20, Wire: 2,
 			Sources: []Source{{Database: "shop", Following: true, BehindBytes: 512, Behind: 1500 * time.Millisecond, Transactions: 11, Whole: 2, Reconnects: 1}, {Database: "other"}},
 		}
 	})
@@ -61,6 +61,9 @@ perihelion_cache_bypasses_total 5
 # HELP perihelion_cache_bytes Memory of the entries in the cache.
 # TYPE perihelion_cache_bytes gauge
 perihelion_cache_bytes 1.048576e+06
+# HELP perihelion_cache_coalesced_total Statements that waited for a result which another session had asked for.
+# TYPE perihelion_cache_coalesced_total counter
+perihelion_cache_coalesced_total 12
 # HELP perihelion_cache_entries Entries in the cache.
 # TYPE perihelion_cache_entries gauge
 perihelion_cache_entries 9
@@ -79,6 +82,9 @@ perihelion_cache_hits_total 10
 # HELP perihelion_cache_misses_total Statements that memory could have answered and did not hold.
 # TYPE perihelion_cache_misses_total counter
 perihelion_cache_misses_total 4
+# HELP perihelion_cache_unleased_hits_total Statements at level eventual answered from memory while the home was not heard of.
+# TYPE perihelion_cache_unleased_hits_total counter
+perihelion_cache_unleased_hits_total 13
 # HELP perihelion_cache_voided_total Entries that a write had voided.
 # TYPE perihelion_cache_voided_total counter
 perihelion_cache_voided_total 8

@@ -33,6 +33,8 @@ func newSnapshotCollector(role string, read func() Snapshot) *snapshotCollector 
 	counter("perihelion_cache_hits_total", "Statements answered from memory.", func(s Snapshot) uint64 { return s.Hits })
 	counter("perihelion_cache_misses_total", "Statements that memory could have answered and did not hold.", func(s Snapshot) uint64 { return s.Misses })
 	counter("perihelion_cache_bypasses_total", "Statements that memory may not answer.", func(s Snapshot) uint64 { return s.Bypasses })
+	counter("perihelion_cache_coalesced_total", "Statements that waited for a result which another session had asked for.", func(s Snapshot) uint64 { return s.Coalesced })
+	counter("perihelion_cache_unleased_hits_total", "Statements at level eventual answered from memory while the home was not heard of.", func(s Snapshot) uint64 { return s.Unleased })
 	counter("perihelion_cache_fills_total", "Results that were stored.", func(s Snapshot) uint64 { return s.Fills })
 	counter("perihelion_cache_fills_refused_total", "Results that were not stored because a write had overtaken them.", func(s Snapshot) uint64 { return s.Refused })
 	counter("perihelion_cache_evictions_total", "Entries that made room for others.", func(s Snapshot) uint64 { return s.Evictions })
