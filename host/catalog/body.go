@@ -55,11 +55,12 @@ func set(words string) map[string]bool {
 	return m
 }
 
-// objects finds what a number in a node tree stands for.
+// objects finds what a number in a node tree stands for. Functions and operators that are built in and immutable are nil:
+// there are many of them, and nothing can be said of them.
 type objects struct {
 	relations map[uint32]*Relation
-	functions map[uint32]Callee[Function]
-	operators map[uint32]Callee[Operator]
+	functions map[uint32]*Callee[Function]
+	operators map[uint32]*Callee[Operator]
 	types     map[uint32]*Type
 }
 
@@ -175,10 +176,8 @@ func (b *Body) function(oid uint32, known *objects) {
 	switch {
 	case !ok:
 		b.doubt("a function that is not known")
-	case f.Is.Builtin && f.Is.Volatility == Immutable:
-		// There are many of them, and nothing can be said of them.
-	case !slices.Contains(b.Functions, f):
-		b.Functions = append(b.Functions, f)
+	case f != nil && !slices.Contains(b.Functions, *f):
+		b.Functions = append(b.Functions, *f)
 	}
 }
 
@@ -187,9 +186,8 @@ func (b *Body) operator(oid uint32, known *objects) {
 	switch {
 	case !ok:
 		b.doubt("an operator that is not known")
-	case o.Is.Builtin && o.Is.Volatility == Immutable:
-	case !slices.Contains(b.Operators, o):
-		b.Operators = append(b.Operators, o)
+	case o != nil && !slices.Contains(b.Operators, *o):
+		b.Operators = append(b.Operators, *o)
 	}
 }
 

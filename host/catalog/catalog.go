@@ -20,6 +20,7 @@ const (
 	DefaultLoadTimeout      = 30 * time.Second
 	DefaultStatementTimeout = 20 * time.Second
 	DefaultFailureMemory    = time.Second
+	DefaultMaxBytes         = 256 << 20
 )
 
 // closeTimeout bounds how long the goodbye to PostgreSQL may take.
@@ -41,6 +42,8 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxDatabases bounds how many pictures are kept; the one that was used longest ago makes room.
 	MaxDatabases int
+	// MaxBytes bounds one picture, roughly. Nothing is cached of a database whose catalogs are larger.
+	MaxBytes int
 	// LoadTimeout bounds one load, with its connection.
 	LoadTimeout time.Duration
 	// StatementTimeout is given to PostgreSQL for each query of a load.
@@ -55,7 +58,7 @@ type Catalog struct {
 	logger   *slog.Logger
 	settings settingsReader
 	// read makes one picture, take one digest; a test puts its own in place.
-	read func(ctx context.Context, database string) (*Snapshot, error)
+	read func(ctx context.Context, database string, before *Snapshot) (*Snapshot, error)
 	take func(ctx context.Context, database string, before *digest) (*digest, error)
 
 	// running ends with Close, and with it every load.
@@ -78,6 +81,7 @@ type Catalog struct {
 // picture is what is known of one database. Guarded by Catalog.mu.
 type picture struct {
 	current   *Snapshot // nil where there is none that may be used
+	last      *Snapshot // the last that was read; the next one takes over what has not changed
 	refreshes uint64    // how often Refresh was called
 	flight    *flight   // the load under way, or nil
 	usedAt    uint64
@@ -95,6 +99,7 @@ type flight struct {
 // New makes a Catalog. It does no I/O.
 func New(options Options) *Catalog {
 	setDefault(&options.MaxDatabases, DefaultMaxDatabases)
+	setDefault(&options.MaxBytes, DefaultMaxBytes)
 	setDefault(&options.LoadTimeout, DefaultLoadTimeout)
 	setDefault(&options.StatementTimeout, DefaultStatementTimeout)
 	setDefault(&options.FailureMemory, DefaultFailureMemory)
@@ -219,10 +224,16 @@ func (c *Catalog) load(database string, p *picture, f *flight, refreshes uint64)
 	ctx, cancel := context.WithTimeout(c.running, c.options.LoadTimeout)
 	defer cancel()
 	began := time.Now()
-	snapshot, err := c.read(ctx, database)
+	c.mu.Lock()
+	before := p.last
+	c.mu.Unlock()
+	snapshot, err := c.read(ctx, database, before)
 
 	c.mu.Lock()
 	p.flight = nil
+	if err == nil {
+		p.last = snapshot
+	}
 	switch {
 	case err != nil:
 		f.err = err
@@ -250,7 +261,7 @@ func (c *Catalog) load(database string, p *picture, f *flight, refreshes uint64)
 	case f.snapshot != nil:
 		c.logger.Debug("read the catalogs", slog.String("database", database),
 			slog.Uint64("generation", f.snapshot.Generation), slog.Int("relations", len(f.snapshot.relations)),
-			slog.Duration("took", time.Since(began)))
+			slog.Int("bytes", f.snapshot.bytes), slog.Duration("took", time.Since(began)))
 	}
 }
 
@@ -276,7 +287,7 @@ func (c *Catalog) RefreshAll() {
 	defer c.mu.Unlock()
 	for _, p := range c.mu.pictures {
 		p.refreshes++
-		p.current = nil
+		p.current, p.last = nil, nil // of another server, perhaps
 	}
 }
 
@@ -301,9 +312,9 @@ func (c *Catalog) Close() {
 	c.settings.close()
 }
 
-func (c *Catalog) readFromPostgres(ctx context.Context, database string) (snapshot *Snapshot, err error) {
+func (c *Catalog) readFromPostgres(ctx context.Context, database string, before *Snapshot) (snapshot *Snapshot, err error) {
 	err = c.connected(ctx, database, func(conn *pgx.Conn) (err error) {
-		snapshot, err = load(ctx, conn)
+		snapshot, err = load(ctx, conn, before, c.options.MaxBytes)
 		return err
 	})
 	if err != nil {

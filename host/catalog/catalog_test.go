@@ -13,7 +13,7 @@ import (
 func scripted(t *testing.T, options Options) (c *Catalog, started chan string, results chan error) {
 	c = New(options)
 	started, results = make(chan string, 100), make(chan error)
-	c.read = func(ctx context.Context, database string) (*Snapshot, error) {
+	c.read = func(ctx context.Context, database string, _ *Snapshot) (*Snapshot, error) {
 		started <- database
 		select {
 		case err := <-results:
@@ -185,7 +185,7 @@ func TestCallersHammerOneCatalog(t *testing.T) {
 	for _, d := range []string{"a", "b", "c", "d"} {
 		truth.Store(d, 0)
 	}
-	c.read = func(_ context.Context, database string) (*Snapshot, error) {
+	c.read = func(_ context.Context, database string, _ *Snapshot) (*Snapshot, error) {
 		changes, _ := truth.Load(database)
 		return &Snapshot{ServerVersion: changes.(int), digest: &digest{}}, nil
 	}

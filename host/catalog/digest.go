@@ -30,11 +30,11 @@ var digested = []struct {
 	{"row types", "oid", "", "typtype = 'c' AND typnamespace NOT IN (SELECT oid FROM temporary_schema)"},
 	{composites, "oid", "", "relkind = 'c' AND relnamespace NOT IN (SELECT oid FROM temporary_schema)"},
 	// Names, types, order and privileges of columns: SELECT *, and casts that nobody sees.
-	{"pg_attribute", "attrelid", "(xmin::text::int8 << 16) | attnum", "attnum > 0 AND attrelid NOT IN (SELECT oid FROM temporary)"},
+	{"pg_attribute", "attrelid", "(xmin::text::int8 << 16) | attnum", "attnum > 0 AND attrelid NOT IN (SELECT oid FROM ignored)"},
 	// Defaults and generated columns run code.
-	{"pg_attrdef", "oid", "", "adrelid NOT IN (SELECT oid FROM temporary)"},
+	{"pg_attrdef", "oid", "", "adrelid NOT IN (SELECT oid FROM ignored)"},
 	// Foreign keys cascade; checks, of domains as well, run code.
-	{"pg_constraint", "oid", "", "conrelid NOT IN (SELECT oid FROM temporary)"},
+	{"pg_constraint", "oid", "", "conrelid NOT IN (SELECT oid FROM ignored)"},
 	// Volatility, bodies, SECURITY DEFINER and privileges of functions, and who wins among overloads.
 	{"pg_proc", "oid", "", "pronamespace NOT IN (SELECT oid FROM temporary_schema)"},
 	{"pg_operator", "oid", "", "oprnamespace NOT IN (SELECT oid FROM temporary_schema)"},
@@ -49,12 +49,12 @@ var digested = []struct {
 	{"pg_conversion", "oid", "", ""},
 	{"pg_language", "oid", "", ""},
 	// What a view reads, and what a write to a relation with rules does.
-	{"pg_rewrite", "oid", "", "ev_class NOT IN (SELECT oid FROM temporary)"},
-	{"pg_trigger", "oid", "", "tgrelid NOT IN (SELECT oid FROM temporary)"},
+	{"pg_rewrite", "oid", "", "ev_class NOT IN (SELECT oid FROM ignored)"},
+	{"pg_trigger", "oid", "", "tgrelid NOT IN (SELECT oid FROM ignored)"},
 	{"pg_event_trigger", "oid", "", ""},
-	{"pg_index", "indexrelid", "", "(indexprs IS NOT NULL OR indpred IS NOT NULL) AND indrelid NOT IN (SELECT oid FROM temporary)"},
-	{"pg_policy", "oid", "", "polrelid NOT IN (SELECT oid FROM temporary)"},
-	{"pg_inherits", "inhrelid", "(xmin::text::int8 << 16) # inhparent::int8", "inhrelid NOT IN (SELECT oid FROM temporary)"},
+	{"pg_index", "indexrelid", "", "(indexprs IS NOT NULL OR indpred IS NOT NULL) AND indrelid NOT IN (SELECT oid FROM ignored)"},
+	{"pg_policy", "oid", "", "polrelid NOT IN (SELECT oid FROM ignored)"},
+	{"pg_inherits", "inhrelid", "(xmin::text::int8 << 16) # inhparent::int8", "inhrelid NOT IN (SELECT oid FROM ignored)"},
 	{"pg_namespace", "oid", "", "oid NOT IN (SELECT oid FROM temporary_schema)"},
 	{"pg_ts_config", "oid", "", ""},
 	{"pg_ts_config_map", "mapcfg", "(xmin::text::int8 << 16) # (maptokentype * 256 + mapseqno)", ""},
@@ -82,8 +82,8 @@ var queryDigest = func() string {
 	q.WriteString(`
 WITH temporary_schema(oid) AS MATERIALIZED (
   SELECT oid FROM pg_namespace WHERE starts_with(nspname::text, 'pg_temp_') OR starts_with(nspname::text, 'pg_toast_temp_')),
-temporary(oid) AS MATERIALIZED (
-  SELECT oid FROM pg_class WHERE relpersistence = 't' OR relnamespace IN (SELECT oid FROM temporary_schema))`)
+ignored(oid) AS MATERIALIZED (
+  SELECT oid FROM pg_class WHERE relpersistence = 't' OR relkind IN ('i', 'I', 't') OR relnamespace IN (SELECT oid FROM temporary_schema))`)
 	for i, d := range digested {
 		from := map[string]string{versions: "pg_class", composites: "pg_class", "row types": "pg_type"}[d.catalog]
 		if from == "" {
@@ -154,7 +154,7 @@ func readDigest(ctx context.Context, from querier) (*digest, error) {
 }
 
 // readFiles adds the files to a digest.
-func (d *digest) readFiles(ctx context.Context, from querier, intern func(string) string) error {
+func (d *digest) readFiles(ctx context.Context, from querier) error {
 	rows, err := from.Query(ctx, queryFiles)
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (d *digest) readFiles(ctx context.Context, from querier, intern func(string
 		schema, name string
 	)
 	_, err = pgx.ForEachRow(rows, []any{&oid, &f.version, &f.node, &schema, &name}, func() error {
-		f.named = named{intern(schema), intern(name)}
+		f.named = named{schema, name}
 		d.files[oid] = f
 		return nil
 	})
@@ -322,7 +322,7 @@ func (c *Catalog) takeFromPostgres(ctx context.Context, database string, before 
 		}
 		if before != nil && before.files != nil && !d.same(before, versions) && !d.since(before).Schema {
 			// They may be later than the digest; what they show beyond it, the next one finds nothing of.
-			return d.readFiles(ctx, conn, strings.Clone)
+			return d.readFiles(ctx, conn)
 		}
 		return nil
 	})
@@ -362,6 +362,9 @@ func (c *Catalog) Doubt(database string, why error) {
 func (c *Catalog) Forget(database string) {
 	c.mu.Lock()
 	c.refreshLocked(database)
+	if p := c.mu.pictures[database]; p != nil && p.flight == nil {
+		delete(c.mu.pictures, database)
+	}
 	delete(c.mu.baselines, database)
 	delete(c.mu.doubts, database)
 	c.mu.Unlock()

@@ -2,10 +2,13 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 
@@ -107,7 +110,7 @@ var stays = []string{
 	"COPY (SELECT 1) TO STDOUT",
 	"SELECT nextval('s')",
 	"SELECT lo_create(0)",
-	"CREATE INDEX ON t (name); REINDEX TABLE t; CLUSTER t USING t_pkey; DROP INDEX t_name_idx",
+	"CREATE INDEX ON t (name); REINDEX TABLE t; CLUSTER t USING t_pkey; ALTER INDEX t_name_idx RENAME TO renamed; DROP INDEX renamed; CREATE INDEX ON t (at)",
 	"CREATE TEMP TABLE scratch (id serial PRIMARY KEY, n int CHECK (n > 0), w text); INSERT INTO scratch (n) VALUES (1); ANALYZE scratch; ALTER TABLE scratch ADD COLUMN m int",
 	"CREATE TEMP VIEW tv AS SELECT 1; CREATE TEMP SEQUENCE ts; CREATE TABLE pg_temp.x AS SELECT 1 AS a",
 	"CREATE FUNCTION pg_temp.tf() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE pg_temp.tt AS (a int)",
@@ -183,6 +186,114 @@ func checkOne(t *testing.T, c *Catalog, conn *pgx.Conn, database, sql string, mo
 	if change := changed(t, c, database); change.Schema {
 		t.Errorf("the same change is shown again: %+v", change)
 	}
+}
+
+// TestAPictureTakesOverWhatHasNotChanged compares, after each change, a picture that was read with the one before at hand
+// to one that was read alone.
+func TestAPictureTakesOverWhatHasNotChanged(t *testing.T) {
+	db := pgtest.New(t)
+	db.Exec("CREATE TABLE t (id int, at date)", "CREATE FUNCTION f(t) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'",
+		"CREATE FUNCTION loud() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "CREATE DOMAIN d AS int")
+	c := open(t, db)
+	read := func(before *Snapshot) (s *Snapshot) {
+		t.Helper()
+		err := c.connected(t.Context(), db.Name, func(conn *pgx.Conn) (err error) {
+			s, err = load(t.Context(), conn, before, 1<<30)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	before := read(nil)
+	for _, sql := range []string{
+		"SELECT 1", "CREATE TABLE u (id int, at text)", "ALTER TABLE t ADD COLUMN hours timetz", "GRANT SELECT ON t TO public", "CREATE VIEW v AS SELECT f(t) FROM t",
+		"CREATE TYPE pair AS (a int, hours timetz)", "CREATE FUNCTION g(pair) RETURNS int STABLE LANGUAGE sql AS 'SELECT 1'", "ALTER FUNCTION g VOLATILE",
+		"CREATE OPERATOR <<< (leftarg = int, rightarg = int, function = int4eq)", "ALTER DOMAIN d ADD CHECK (VALUE > loud())", "ALTER SCHEMA public RENAME TO private",
+		"CREATE TYPE private.mood AS ENUM ('sad')", "ALTER TYPE private.pair RENAME TO couple", "ALTER TABLE private.u ALTER COLUMN at TYPE date USING at::date", "DROP TABLE private.u",
+		"CREATE FUNCTION private.body() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM private.t; END", "CREATE TABLE private.w (id int)",
+	} {
+		db.Exec(sql)
+		after := read(before)
+		got, want := dump(t, after), dump(t, read(nil))
+		for i := range max(len(got), len(want)) {
+			if i >= len(got) || i >= len(want) || got[i] != want[i] {
+				t.Fatalf("%s: line %d of %d is not that of %d:\n%q\n%q", sql, i, len(got), len(want), got[i:min(i+1, len(got))], want[i:min(i+1, len(want))])
+			}
+		}
+		if sql == "CREATE TABLE u (id int, at text)" && !shares(before, after) {
+			t.Error("another table costs as much as all that PostgreSQL brought")
+		}
+		before = after
+	}
+}
+
+// shares reports whether pictures have the functions of one.
+func shares(a, b *Snapshot) bool {
+	return unsafe.SliceData(a.functions["lower"]) == unsafe.SliceData(b.functions["lower"])
+}
+
+// dump spells a picture, sorted, and looks whether what hangs together is of one picture.
+func dump(t *testing.T, s *Snapshot) (lines []string) {
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	names := func(relations []*Relation) []string {
+		var all []string
+		for _, r := range relations {
+			if s.Relation(r.Schema, r.Name) != r {
+				t.Errorf("%s is of another picture", r)
+			}
+			all = append(all, r.String())
+		}
+		slices.Sort(all)
+		return all
+	}
+	body := func(b *Body) string {
+		if b == nil {
+			return "no body"
+		}
+		var types []string
+		for _, typ := range b.Types {
+			types = append(types, typ.Name)
+		}
+		return fmt.Sprint(names(b.Relations), b.Functions, b.Operators, types, b.Nodes, b.Writes, b.Locks, b.Unknown)
+	}
+	for r := range s.Relations() {
+		flat := *r
+		flat.Body, flat.parents, flat.children, flat.referencing, flat.cascading = nil, nil, nil, nil, nil
+		add("relation %+v %v %v %v %v %s", flat, names(r.parents), names(r.children), names(r.referencing), names(r.cascading), body(r.Body))
+	}
+	for name, all := range s.functions {
+		for _, f := range all {
+			code := body(f.Body)
+			f.Body = nil
+			add("function %s %+v %s", name, f, code)
+		}
+	}
+	for name, all := range s.operators {
+		for _, o := range all {
+			add("operator %s %+v", name, o)
+		}
+	}
+	for name, all := range s.types {
+		for _, typ := range all {
+			base := ""
+			if typ.Base != nil {
+				base = typ.Base.Name
+			}
+			flat := *typ
+			flat.Base = nil
+			add("type %s %+v %s", name, flat, base)
+		}
+	}
+	for name := range s.dates {
+		add("date %s", name)
+	}
+	for oid, f := range s.digest.files {
+		add("file %d %+v", oid, f)
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 func TestNewFilesAreWrites(t *testing.T) {
@@ -291,7 +402,9 @@ func TestWhatAnEventHasVoidedIsNoChange(t *testing.T) {
 				c := New(Options{})
 				defer c.Close()
 				now := int64(0)
-				c.read = func(context.Context, string) (*Snapshot, error) { return &Snapshot{digest: digests(now)}, nil }
+				c.read = func(context.Context, string, *Snapshot) (*Snapshot, error) {
+					return &Snapshot{digest: digests(now)}, nil
+				}
 				c.take = func(context.Context, string, *digest) (*digest, error) { return digests(now), nil }
 				for i, step := range steps {
 					switch step {
@@ -332,5 +445,22 @@ func TestADoubtedDatabaseHasNoPictureUntilACheckSucceeds(t *testing.T) {
 	changed(t, c, db.Name)
 	if _, err := c.Snapshot(t.Context(), db.Name); err != nil {
 		t.Errorf("got %v after a Check", err)
+	}
+}
+
+func TestAPictureIsBounded(t *testing.T) {
+	db := pgtest.New(t)
+	config, err := pgx.ParseConfig(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := loaded(t, db)
+	if s.bytes < 300_000 || s.bytes > 3_000_000 {
+		t.Errorf("an empty database takes %d bytes", s.bytes)
+	}
+	c := New(Options{Config: config, MaxBytes: s.bytes - 1})
+	defer c.Close()
+	if _, err := c.Snapshot(t.Context(), db.Name); !errors.Is(err, errTooLarge) {
+		t.Errorf("got %v, want %v", err, errTooLarge)
 	}
 }

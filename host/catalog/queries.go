@@ -21,11 +21,12 @@ SELECT current_setting('server_version_num')::int,
                  AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace)),
        EXISTS (SELECT FROM pg_event_trigger)`
 
-	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out.
+	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out. The last two columns tell
+	// when a relation was written by TRUNCATE or REFRESH.
 	queryRelations = `
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity,
        c.relhasrules AND (c.relkind NOT IN ('v', 'm') OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.ev_type <> '1')),
-       c.reltuples::float8, c.relpersistence = 'u'
+       c.reltuples::float8, c.relpersistence = 'u', c.xmin::text::int8, c.relfilenode
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
   AND n.nspname <> 'pg_toast' AND NOT starts_with(n.nspname::text, 'pg_temp_') AND NOT starts_with(n.nspname::text, 'pg_toast_')`
@@ -34,7 +35,7 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relpersistence <> 't'
 	// names, in whatever relation, is no text.
 	queryDateColumns = `
 SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
 GROUP BY 1
 HAVING bool_and(a.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'time'::regtype, 'interval'::regtype))`
 

@@ -192,6 +192,8 @@ type Snapshot struct {
 	types     map[string][]*Type
 	dates     map[string]struct{}
 	digest    *digest // of the catalogs that the picture was read from
+	kept      kept
+	bytes     int // that the picture takes, roughly
 }
 
 // Relation returns the relation of the schema and name, or nil.
