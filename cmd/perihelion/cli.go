@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/perihelion-proxy/perihelion/host/changes/wal"
 	"github.com/perihelion-proxy/perihelion/host/config"
 )
 
@@ -19,6 +21,7 @@ type cli struct {
 	Explain explainCommand `cmd:"" help:"Say why a statement is cached or not, and what would help."`
 	Demo    demoCommand    `cmd:"" help:"Show a home, two distant edges and a policy at work, on this machine."`
 	Config  configCommand  `cmd:"" help:"Look at a configuration."`
+	Setup   setupCommand   `cmd:"" name:"setup-sql" help:"Print SQL that has Postgres tell of schema changes at once."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -59,6 +62,7 @@ type homeFlags struct {
 	PoliciesMaxFailures string `key:"policies.max_failures" placeholder:"N"`
 	PoliciesCacheDir    string `key:"policies.cache_dir" placeholder:"DIR"`
 	Source              string `key:"source" placeholder:"WHERE"`
+	StatisticsPoll      string `key:"statistics_poll" placeholder:"DURATION"`
 	WALMaxSlots         string `key:"wal.max_slots" name:"wal-max-slots" placeholder:"N"`
 }
 
@@ -173,6 +177,21 @@ Examples:
     PERIHELION_LOG_LEVEL=debug perihelion config show --config perihelion.yaml --max-staleness 2s`
 }
 
+type setupCommand struct {
+	Role string `placeholder:"NAME" help:"Role of the home, the one that upstream names; it is then allowed to replicate as well."`
+}
+
+// Help implements [kong.HelpProvider].
+func (setupCommand) Help() string {
+	return `Nothing is connected to. What is printed is for a superuser, in each database that is cached, and may be run again.
+Without it the home finds changes of the schema that bypass it out a little later.
+
+Examples:
+
+    perihelion setup-sql | psql -d app
+    perihelion setup-sql --role perihelion | psql -d app`
+}
+
 type versionCommand struct{}
 
 // newParser returns the parser of the command line.
@@ -258,6 +277,9 @@ func dispatch(args []string, w world) error {
 		return checkConfig(sources(ctx, c.Config.Check.File, w), w)
 	case "config show":
 		return showConfig(sources(ctx, c.Config.Show.Config, w), w)
+	case "setup-sql":
+		_, err := io.WriteString(w.stdout, wal.SetupSQL(c.Setup.Role))
+		return err
 	case "version":
 		return printVersion(w)
 	default:

@@ -5,7 +5,7 @@ package catalog
 const (
 	// queryServer: server_version_num, whether the encoding is UTF-8, whether an unsafe cast, an unsafe comparison and an event
 	// trigger exist. A cast by way of text (castmethod i) that needs no words is unsafe where the clock may read the text, or
-	// code of the database's own.
+	// code of the database's own. The event triggers that perihelion setup-sql prints do nothing to a session.
 	queryServer = `
 SELECT current_setting('server_version_num')::int,
        current_setting('server_encoding') = 'UTF8',
@@ -19,7 +19,7 @@ SELECT current_setting('server_version_num')::int,
                JOIN pg_opfamily f ON f.oid = u.family JOIN pg_am m ON m.oid = f.opfmethod JOIN pg_proc p ON p.oid = u.function
                WHERE m.amname IN ('btree', 'hash') AND p.provolatile <> 'i'
                  AND NOT (p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace)),
-       EXISTS (SELECT FROM pg_event_trigger)`
+       EXISTS (SELECT FROM pg_event_trigger WHERE evtname NOT IN ('perihelion_ddl', 'perihelion_drop'))`
 
 	// queryRelations: temporary relations of this and other sessions and TOAST tables are left out. The last two columns tell
 	// when a relation was written by TRUNCATE or REFRESH.

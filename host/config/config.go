@@ -83,6 +83,8 @@ type Config struct {
 	CatalogCheck time.Duration
 	// Consistency is the section `consistency`.
 	Consistency ConsistencySection
+	// StatisticsPoll is how often a home looks for writes that bypass it, where it does not follow the WAL. 0: never.
+	StatisticsPoll time.Duration
 	// Cache is the section `cache`.
 	Cache CacheSection
 	// Policies is the section `policies`.
@@ -200,7 +202,7 @@ type LogSection struct {
 // must be set.
 func Default() *Config {
 	return &Config{
-		Edge:          defaultEdge(),
+		Edge: defaultEdge(), StatisticsPoll: 2 * time.Second,
 		MaxStaleness:  5 * time.Second,
 		RenewInterval: time.Second,
 		Source:        SourceAuto,

@@ -157,6 +157,8 @@ func table() []entry {
 			func(c *Config) *[]string { return &c.Consistency.Bounded }).forRole(Home),
 		namesKey("consistency.off", "consistency-off", "Databases that nothing is answered of from memory",
 			func(c *Config) *[]string { return &c.Consistency.Off }).forRole(Home),
+		durationKey("statistics_poll", "statistics-poll", "How often a home that does not follow the WAL looks for writes that bypass it; 0 for never",
+			0, time.Hour, func(c *Config) *time.Duration { return &c.StatisticsPoll }).forRole(Home),
 		sizeKey(keyMaxBytes, "cache-max-bytes", "Memory for all cached results together",
 			mebibyte, tebibyte, func(c *Config) *Size { return &c.Cache.MaxBytes }),
 		sizeKey(keyMaxEntryBytes, "cache-max-entry-bytes", "Largest result that is kept",

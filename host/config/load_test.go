@@ -129,6 +129,7 @@ func samples() map[string][2][2]string {
 		"lazy_begin":            same("off", "on"),
 		"source":                same("wal", "wire"),
 		"wal.max_slots":         same("1", "9"),
+		"statistics_poll":       same("0s", "10s"),
 		"auth":                  same("scram", "pass"),
 		"auth_query":            same("select verifier from v where role = $1", "select f($1)"),
 		"drain_timeout":         same("0s", "90s"),
@@ -210,7 +211,7 @@ func TestDefaults(t *testing.T) {
 		"edge.max_edges": "32", "edge.id": "", "listen": "127.0.0.1:6432", "http": "", "upstream": "postgres://127.0.0.1:5432",
 		"admin_token": "", "region": "", "max_staleness": "5s", "renew_interval": "1s", "catalog_check": "1s", "consistency.default": "bounded", "consistency.strong": "", "consistency.bounded": "", "consistency.off": "", "cache.max_bytes": "256MiB",
 		"cache.max_entry_bytes": "1MiB", "policies.folder": "", "policies.max_failures": "5", "policies.cache_dir": "",
-		"source": "auto", "wal.max_slots": "4", "auth": "pass", "auth_query": "", "edge.home_ca": "", "tls.cert": "", "tls.key": "", "http_tls.cert": "", "http_tls.key": "", "lazy_begin": "on", "sessions.max": "1000", "sessions.keep_alive": "2s", "drain_timeout": "30s", "log.level": "info", "log.format": "auto",
+		"source": "auto", "wal.max_slots": "4", "statistics_poll": "2s", "auth": "pass", "auth_query": "", "edge.home_ca": "", "tls.cert": "", "tls.key": "", "http_tls.cert": "", "http_tls.key": "", "lazy_begin": "on", "sessions.max": "1000", "sessions.keep_alive": "2s", "drain_timeout": "30s", "log.level": "info", "log.format": "auto",
 	}
 	c := mustLoad(t, Sources{Flags: homeFlags()})
 	for _, s := range c.Settings() {

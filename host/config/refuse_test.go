@@ -37,6 +37,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"lazy_begin":            {"ON", "true", "yes"},
 		"source":                {"WAL", "logical", "on"},
 		"wal.max_slots":         {"0", "1001"},
+		"statistics_poll":       {"-1s", "61m"},
 		"auth":                  {"SCRAM", "md5", "scram-sha-256"},
 		"auth_query":            {"select 1", "select $1 \x00"},
 		"drain_timeout":         {"-1s", "61m"},

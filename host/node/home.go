@@ -244,6 +244,7 @@ func (h *home) Publish(database string, changed statement.Closure, schema bool) 
 			}
 		}
 	}
+	h.sources.passed(database, changed)
 	switch {
 	case changed.Cluster:
 		return h.log.Append("", nil)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/catalog"
 	"github.com/perihelion-proxy/perihelion/host/changes/wal"
 	"github.com/perihelion-proxy/perihelion/host/config"
+	"github.com/perihelion-proxy/perihelion/host/statement"
 	"github.com/perihelion-proxy/perihelion/host/telemetry"
 )
 
@@ -25,6 +27,8 @@ const (
 	// idleAfter is how long a database is followed after its last session: a slot stands in the way of DROP DATABASE.
 	idleAfter    = time.Minute
 	idleInterval = 5 * time.Second
+	// bypassInterval is how often the log says that writes bypass the home.
+	bypassInterval = time.Minute
 	// maxLost is how long a database whose slot was lost waits for another before it is on the wire, in doubt meanwhile.
 	maxLost = 30 * time.Second
 )
@@ -36,7 +40,9 @@ type sources struct {
 	// running ends with close, and with it every source.
 	running context.Context
 	stop    context.CancelCauseFunc
-	wg      sync.WaitGroup
+	// bypassed says that writes bypass the home. polls has a slot for each database that is polled.
+	bypassed *telemetry.Limit
+	polls    chan struct{}
 
 	mu struct {
 		sync.Mutex
@@ -52,9 +58,14 @@ type source struct {
 	// following is set from the first Gap that says so to the first that does not.
 	following atomic.Bool
 
-	// follower is nil where the database is not followed, and stop ends it. They are set once.
+	// follower is nil where the database is not followed; followed is closed once it is set.
 	follower atomic.Pointer[wal.Source]
-	stop     func()
+	followed chan struct{}
+	passage  passage
+	// running ends with cancel, and with it what runs for the database; wg waits for that.
+	running context.Context
+	cancel  context.CancelCauseFunc
+	wg      sync.WaitGroup
 
 	// Guarded by sources.mu.
 	sessions  int
@@ -68,6 +79,7 @@ func newSources(h *home) *sources {
 	// The sources belong to the node, not to the session that happened to be the first.
 	s.running, s.stop = context.WithCancelCause(context.Background())
 	s.mu.databases = map[string]*source{}
+	s.bypassed, s.polls = telemetry.NewLimit(h.node.logger, bypassInterval), make(chan struct{}, maxPolls)
 	return s
 }
 
@@ -83,9 +95,11 @@ func (s *sources) enter(database string) (leave func()) {
 	}
 	one := s.mu.databases[database]
 	if one == nil {
-		one = &source{home: s.home, database: database}
+		one = &source{home: s.home, database: database, followed: make(chan struct{})}
+		one.running, one.cancel = context.WithCancelCause(s.running)
 		s.mu.databases[database] = one
 		s.followLocked(one)
+		one.wg.Go(func() { s.poll(one) })
 	}
 	one.sessions++
 	return sync.OnceFunc(func() {
@@ -118,17 +132,9 @@ func (s *sources) followLocked(one *source) {
 		limit = 0
 	}
 	follower := wal.New(wal.Options{Config: s.home.postgres.Control(), Database: one.database, Sink: one, Logger: s.home.node.logger, MaxLost: limit})
-	ctx, cancel := context.WithCancelCause(s.running)
-	done := make(chan struct{})
-	one.stop = func() {
-		cancel(errNodeClosed)
-		<-done
-	}
 	one.follower.Store(follower)
-	s.wg.Go(func() {
-		defer close(done)
-		follower.Run(ctx)
-	})
+	close(one.followed)
+	one.wg.Go(func() { follower.Run(one.running) })
 }
 
 // run lets go of databases that have had no session for long, until ctx ends.
@@ -157,9 +163,7 @@ func (s *sources) release(since time.Time) {
 	}
 	s.mu.Unlock()
 	for _, one := range idle {
-		if one.follower.Load() != nil {
-			one.stop()
-		}
+		one.stop()
 		// Nobody looks at it from now on, so nothing of it stays.
 		one.Gap(false)
 	}
@@ -176,9 +180,43 @@ func (s *sources) release(since time.Time) {
 func (s *sources) close() {
 	s.mu.Lock()
 	s.mu.closed = true
+	all := slices.Collect(maps.Values(s.mu.databases))
 	s.mu.Unlock()
 	s.stop(errNodeClosed)
+	for _, one := range all {
+		one.stop()
+	}
+	s.bypassed.Close()
+}
+
+// passed notes what a session has published.
+func (s *sources) passed(database string, changed statement.Closure) {
+	s.mu.Lock()
+	var concerned []*source
+	for name, one := range s.mu.databases {
+		if name == database || changed.Cluster {
+			concerned = append(concerned, one)
+		}
+	}
+	s.mu.Unlock()
+	now := time.Now()
+	for _, one := range concerned {
+		one.passage.note(changed, now)
+	}
+}
+
+// stop ends what runs for the database, and returns after it.
+func (s *source) stop() {
+	s.cancel(errNodeClosed)
 	s.wg.Wait()
+}
+
+// state returns where the home learns of the database's writes, and a channel that is closed when that changes.
+func (s *source) state() (wal.State, <-chan struct{}) {
+	if follower := s.follower.Load(); follower != nil {
+		return follower.State()
+	}
+	return wal.Refused, s.followed
 }
 
 // all returns the databases, sorted by name.

@@ -34,7 +34,7 @@ const (
 // Node is a node that serves.
 type Node struct {
 	*node.Node
-	t *testing.T
+	t testing.TB
 	// Config is what the node was made with; a restart reads it again.
 	Config  *config.Config
 	options node.Options
@@ -45,7 +45,7 @@ type Node struct {
 }
 
 // Start makes a node serve until the test ends or Stop is called.
-func Start(t *testing.T, cfg *config.Config) *Node {
+func Start(t testing.TB, cfg *config.Config) *Node {
 	t.Helper()
 	r := &Node{t: t, Config: cfg, Invalidated: make(chan invalidation.Event, 4096)}
 	r.options = node.Options{Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", cfg.Edge.Role, "id", cfg.Edge.ID), Version: "test"}
@@ -115,7 +115,7 @@ func (r *Node) AwaitInvalidation(table string, version invalidation.Version) {
 }
 
 // testWriter writes log lines to the test's log.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(line []byte) (int, error) {
 	w.t.Log(string(bytes.TrimSpace(line)))
@@ -124,7 +124,7 @@ func (w testWriter) Write(line []byte) (int, error) {
 
 // Cluster is a database, a home before it, and edges before that.
 type Cluster struct {
-	t     *testing.T
+	t     testing.TB
 	DB    *pgtest.Database
 	Home  *Node
 	Edges []*Node
@@ -135,8 +135,8 @@ func HomeConfig(upstream string) *config.Config {
 	cfg := config.Default()
 	cfg.Edge.Role, cfg.Edge.AuthToken, cfg.AdminToken = config.Home, EdgeToken, AdminToken
 	cfg.Listen, cfg.HTTP, cfg.Upstream = "127.0.0.1:0", "127.0.0.1:0", config.Upstream(upstream)
-	// The WAL voids what a test has just written a second time, at a moment that the test does not know.
-	cfg.Source = config.SourceWire
+	// The WAL, and the statistics, void what a test has just written a second time, at a moment that the test does not know.
+	cfg.Source, cfg.StatisticsPoll = config.SourceWire, 0
 	return cfg
 }
 
@@ -151,13 +151,13 @@ func EdgeConfig(home *Node, id string) *config.Config {
 
 // New starts a home and edges on a new database that holds a small shop. change may alter the home's
 // configuration, may be nil; edge alters each edge's.
-func New(t *testing.T, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
+func New(t testing.TB, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
 	t.Helper()
 	return On(t, pgtest.New(t), edges, change, edge...)
 }
 
 // On is [New] on a given database.
-func On(t *testing.T, db *pgtest.Database, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
+func On(t testing.TB, db *pgtest.Database, edges int, change func(*config.Config), edge ...func(*config.Config)) *Cluster {
 	t.Helper()
 	db.Exec(
 		`create table products (id int primary key, name text not null, price numeric(10,2) not null)`,
@@ -197,7 +197,7 @@ func (c *Cluster) UserURL(n *Node, user, password string) string {
 }
 
 // Connect opens a connection that is closed when the test ends.
-func Connect(t *testing.T, url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
+func Connect(t testing.TB, url string, change ...func(*pgx.ConnConfig)) *pgx.Conn {
 	t.Helper()
 	conn, err := TryConnect(t, url, change...)
 	if err != nil {
@@ -207,7 +207,7 @@ func Connect(t *testing.T, url string, change ...func(*pgx.ConnConfig)) *pgx.Con
 }
 
 // TryConnect is [Connect] for a test that looks at the failure.
-func TryConnect(t *testing.T, url string, change ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
+func TryConnect(t testing.TB, url string, change ...func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -234,7 +234,7 @@ func TryConnect(t *testing.T, url string, change ...func(*pgx.ConnConfig)) (*pgx
 func Simple(cfg *pgx.ConnConfig) { cfg.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol }
 
 // Get returns the one value that a query answers, as text.
-func Get(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
+func Get(t testing.TB, conn *pgx.Conn, sql string, args ...any) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -246,7 +246,7 @@ func Get(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 }
 
 // Exec runs a statement that must not fail.
-func Exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+func Exec(t testing.TB, conn *pgx.Conn, sql string, args ...any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()

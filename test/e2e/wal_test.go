@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -175,3 +176,45 @@ func TestSourceWALRefusesToStartWithoutReplication(t *testing.T) {
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestOnTheWireTheStatisticsShowWritesPastTheHome(t *testing.T) {
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.StatisticsPoll = 20 * time.Millisecond })
+	conn := cluster.Connect(t, c.URL(c.Edges[0]))
+	straight := c.DB.Connect()
+	const query = `select name from products where id = 1`
+	c.Edges[0].WantMiss(conn, "product 1", query)
+	// The first look is what later ones are compared with.
+	for cluster.Get(t, straight, `select exists (select from pg_stat_activity where application_name = 'perihelion statistics' and datname = current_database() and state = 'idle' and query like '%n_tup_ins%')`) != "true" {
+	}
+	cluster.Exec(t, straight, `update products set name = 'new' where id = 1`)
+	cluster.Exec(t, straight, `select pg_stat_force_next_flush()`) // PostgreSQL takes seconds otherwise
+	c.Edges[0].AwaitInvalidation("public.products", 0)
+	c.Edges[0].WantMiss(conn, "new", query)
+}
+
+// BenchmarkOwnWrites says what it costs in hits that a write which passes the home is void twice, at its reply and when
+// it is decoded: each iteration writes one row, and reads it and another of the table ten times each.
+func BenchmarkOwnWrites(b *testing.B) {
+	for _, source := range []config.Source{config.SourceWire, config.SourceAuto} {
+		b.Run(string(source), func(b *testing.B) {
+			c := cluster.New(b, 1, func(cfg *config.Config) { cfg.Source = source })
+			edge := c.Edges[0]
+			conn := cluster.Connect(b, c.URL(edge))
+			if source == config.SourceAuto {
+				edge.AwaitInvalidation("", 0)
+			}
+			before := edge.Stats().Cache
+			for i := 0; b.Loop(); i++ {
+				cluster.Exec(b, conn, `update products set price = $1 where id = 1`, i)
+				for range 10 {
+					cluster.Get(b, conn, `select price::text from products where id = 1`)
+					cluster.Get(b, conn, `select price::text from products where id = 2`)
+				}
+			}
+			after := edge.Stats().Cache
+			hits, misses := after.Hits-before.Hits, after.Misses-before.Misses
+			b.ReportMetric(100*float64(hits)/float64(hits+misses), "%hits")
+			b.ReportMetric(float64(misses)/float64(b.N), "misses/write")
+		})
+	}
+}
