@@ -54,12 +54,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Inactivity is how long PostgreSQL may be silent before the connection counts as dead. Default: 30 s.
 	Inactivity time.Duration
+	// SlowStart is how long the first slot may take before the log says what it waits for. Default: 15 s.
+	SlowStart time.Duration
 	// MaxLost is how long, after a slot was lost, a new one may take before the source counts as refused. 0: for ever.
 	MaxLost time.Duration
 }
 
 const (
 	defaultInactivity = 30 * time.Second
+	defaultSlowStart  = 15 * time.Second // longer than connecting may take
 	// statusInterval is how often PostgreSQL hears how far decoding is, and at least a snapshot is looked at.
 	statusInterval = time.Second
 	connectTimeout = 10 * time.Second
@@ -100,6 +103,9 @@ func New(options Options) *Source {
 	}
 	if options.Inactivity <= 0 {
 		options.Inactivity = defaultInactivity
+	}
+	if options.SlowStart <= 0 {
+		options.SlowStart = defaultSlowStart
 	}
 	s := &Source{options: options, logger: options.Logger.With(slog.String("database", options.Database))}
 	s.options.Logger = s.logger
@@ -223,12 +229,15 @@ func (s *Source) connect(ctx context.Context) (*follower, error) {
 		f, err := dial(ctx, &s.options, &s.counted)
 		done <- result{f, err}
 	}()
-	timer := time.NewTimer(s.lostLeft())
+	timer, slow := time.NewTimer(s.lostLeft()), time.NewTimer(s.options.SlowStart)
 	defer timer.Stop()
+	defer slow.Stop()
 	for {
 		select {
 		case r := <-done:
 			return r.f, r.err
+		case <-slow.C:
+			s.slow()
 		case <-timer.C:
 			if s.overdue() {
 				s.refuse("there is no new replication slot", "end the transaction that has been running for long (pg_stat_activity.xact_start)")
@@ -292,6 +301,20 @@ func (s *Source) failed(followed bool, err error) {
 	s.mu.Unlock()
 	if news {
 		s.logger.Warn("the WAL cannot be followed yet: it is tried again and again", "error", oneLine(err))
+	}
+}
+
+// slow says what a source is waiting for that is not there yet.
+func (s *Source) slow() {
+	const why = "Postgres makes a replication slot once the transactions that are running have ended"
+	s.mu.Lock()
+	waits := s.mu.state == Starting
+	if waits {
+		s.setLocked(Starting, why)
+	}
+	s.mu.Unlock()
+	if waits {
+		s.logger.Warn("changes are not followed in the WAL yet", "reason", why, "hint", "pg_stat_activity.xact_start shows what has been running for long")
 	}
 }
 

@@ -102,7 +102,21 @@ func (r *recorder) await(t *testing.T, what string, holds func() bool) {
 type testLog struct {
 	t *testing.T
 	sync.Mutex
-	text strings.Builder
+	text  strings.Builder
+	wrote chan struct{} // gets a value after each line, as long as there is room
+}
+
+// await waits until a text was written.
+func (l *testLog) await(text string) {
+	l.t.Helper()
+	timeout := time.After(patience)
+	for l.count(text) == 0 {
+		select {
+		case <-l.wrote:
+		case <-timeout:
+			l.t.Fatalf("%q is not in the log within %v", text, patience)
+		}
+	}
 }
 
 func (l *testLog) Write(line []byte) (int, error) {
@@ -110,6 +124,7 @@ func (l *testLog) Write(line []byte) (int, error) {
 	defer l.Unlock()
 	l.text.Write(line)
 	l.t.Log(strings.TrimSpace(string(line)))
+	signal(l.wrote)
 	return len(line), nil
 }
 
@@ -134,7 +149,7 @@ func run(t *testing.T, url string, change ...func(*Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, recorder: &recorder{told: make(chan struct{}, 1)}, log: &testLog{t: t}}
+	r := &rig{t: t, recorder: &recorder{told: make(chan struct{}, 1)}, log: &testLog{t: t, wrote: make(chan struct{}, 1)}}
 	options := Options{Config: config, Database: config.Database, Sink: r.recorder, Logger: slog.New(slog.NewTextHandler(r.log, nil))}
 	for _, f := range change {
 		f(&options)
@@ -576,12 +591,16 @@ func TestASourceEndsWhilePostgresWaitsToMakeTheSlot(t *testing.T) {
 	db := pgtest.New(t)
 	holder, conn := db.Connect(), db.Connect()
 	statements(t, holder, `begin`, `select pg_current_xact_id()`)
-	r := run(t, db.URL())
+	r := run(t, db.URL(), func(o *Options) { o.SlowStart = 10 * time.Millisecond })
 	awaitTrue(t, conn, `select exists (select from pg_locks l join pg_stat_activity a using (pid) where l.locktype = 'transactionid' and not l.granted and a.datname = current_database())`)
 	if state, _ := r.State(); state != Starting {
 		t.Errorf("the source is %s, want %s", state, Starting)
 	}
+	r.log.await("have ended")
 	r.stop()
+	if reason := r.Status().Reason; !strings.Contains(reason, "have ended") || r.log.count("have ended") != 1 {
+		t.Errorf("the reason is %q", reason)
+	}
 	awaitTrue(t, conn, `select count(*) = 0 from pg_replication_slots where database = current_database()`)
 }
 
