@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -217,4 +218,23 @@ func BenchmarkOwnWrites(b *testing.B) {
 			b.ReportMetric(float64(misses)/float64(b.N), "misses/write")
 		})
 	}
+}
+
+// BenchmarkWritePastTheHome measures from the answer to a write straight on Postgres to the floor at an edge. A write that
+// passes the home is void there before its answer.
+func BenchmarkWritePastTheHome(b *testing.B) {
+	c := cluster.New(b, 1, auto)
+	edge, straight := c.Edges[0], c.DB.Connect()
+	cluster.Connect(b, c.URL(edge))
+	edge.AwaitInvalidation("", 0)
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		cluster.Exec(b, straight, `update products set price = $1 where id = 1`, i)
+		began := time.Now()
+		edge.AwaitInvalidation("public.products", 0)
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }
