@@ -52,18 +52,22 @@ type commonFlags struct {
 }
 
 type homeFlags struct {
-	Upstream            string `key:"upstream" placeholder:"URL"`
-	Auth                string `key:"auth" placeholder:"WHO"`
-	AuthQuery           string `key:"auth_query" placeholder:"SQL"`
-	DefaultTTL          string `key:"edge.default_ttl" name:"default-ttl" placeholder:"DURATION"`
-	MaxEdges            string `key:"edge.max_edges" placeholder:"N"`
-	CatalogCheck        string `key:"catalog_check" placeholder:"DURATION"`
-	Policies            string `key:"policies.folder" placeholder:"DIR"`
-	PoliciesMaxFailures string `key:"policies.max_failures" placeholder:"N"`
-	PoliciesCacheDir    string `key:"policies.cache_dir" placeholder:"DIR"`
-	Source              string `key:"source" placeholder:"WHERE"`
-	StatisticsPoll      string `key:"statistics_poll" placeholder:"DURATION"`
-	WALMaxSlots         string `key:"wal.max_slots" name:"wal-max-slots" placeholder:"N"`
+	Upstream            string   `key:"upstream" placeholder:"URL"`
+	Auth                string   `key:"auth" placeholder:"WHO"`
+	AuthQuery           string   `key:"auth_query" placeholder:"SQL"`
+	DefaultTTL          string   `key:"edge.default_ttl" name:"default-ttl" placeholder:"DURATION"`
+	MaxEdges            string   `key:"edge.max_edges" placeholder:"N"`
+	CatalogCheck        string   `key:"catalog_check" placeholder:"DURATION"`
+	Policies            string   `key:"policies.folder" placeholder:"DIR"`
+	PoliciesMaxFailures string   `key:"policies.max_failures" placeholder:"N"`
+	PoliciesCacheDir    string   `key:"policies.cache_dir" placeholder:"DIR"`
+	Source              string   `key:"source" placeholder:"WHERE"`
+	Consistency         string   `key:"consistency.default" placeholder:"LEVEL"`
+	ConsistencyStrong   []string `key:"consistency.strong" placeholder:"DATABASE"`
+	ConsistencyBounded  []string `key:"consistency.bounded" placeholder:"DATABASE"`
+	ConsistencyOff      []string `key:"consistency.off" placeholder:"DATABASE"`
+	StatisticsPoll      string   `key:"statistics_poll" placeholder:"DURATION"`
+	WALMaxSlots         string   `key:"wal.max_slots" name:"wal-max-slots" placeholder:"N"`
 }
 
 type edgeFlags struct {
