@@ -119,8 +119,8 @@ func TestCatalogue(t *testing.T) {
 	for _, f := range files {
 		count += len(f.cases)
 	}
-	if count < 450 {
-		t.Errorf("the catalogue holds %d statements, want at least 450", count)
+	if count < 600 {
+		t.Errorf("the catalogue holds %d statements, want at least 600", count)
 	}
 	for name, version := range pgtest.Versions() {
 		t.Run(name, func(t *testing.T) {

@@ -161,6 +161,15 @@ func (w *walk) neverSpellsMoment(arg *pg.Node) bool {
 		return w.noneSpellsMoment(n.CoalesceExpr.Args)
 	case *pg.Node_MinMaxExpr:
 		return w.noneSpellsMoment(n.MinMaxExpr.Args)
+	case *pg.Node_SubLink:
+		q := n.SubLink.GetSubselect().GetSelectStmt()
+		if n.SubLink.SubLinkType != pg.SubLinkType_EXPR_SUBLINK || q.GetOp() != pg.SetOperation_SETOP_NONE || len(q.GetTargetList()) != 1 {
+			return false
+		}
+		series := w.series
+		defer func() { w.series = series }()
+		w.series = w.seriesOf(q.FromClause)
+		return w.neverSpellsMoment(q.TargetList[0].GetResTarget().GetVal())
 	case *pg.Node_CaseExpr:
 		for _, when := range n.CaseExpr.Args {
 			if !w.neverSpellsMoment(when.GetCaseWhen().GetResult()) {

@@ -96,6 +96,22 @@ SELECT (SELECT max(title::date) FROM articles) FROM generate_series(1, 2) AS tit
 --- reason: text like 'now'
 --- unrun: the texts are no dates
 SELECT 1 FROM generate_series(1, 2) AS title, (articles a JOIN readings r ON title::date > r.taken)
+--- case: the day of a time out of a subquery
+--- verdict: read
+--- reads: public.articles public.readings
+SELECT (SELECT max(taken) FROM readings WHERE value > pages)::date FROM articles
+--- case: a text out of a subquery, which may spell a moment
+--- verdict: unstable
+--- reads: public.articles
+--- reason: text like 'now'
+--- unrun: the texts are no dates
+SELECT (SELECT max(title) FROM articles)::date
+--- case: a text out of a subquery of the name of a series around it
+--- verdict: unstable
+--- reads: public.articles
+--- reason: text like 'now'
+--- unrun: the texts are no dates
+SELECT (SELECT title FROM articles)::date FROM generate_series(1, 2) AS title
 --- case: a series joined to what was measured
 --- verdict: read
 --- reads: public.readings
