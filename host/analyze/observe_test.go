@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -118,8 +119,13 @@ func watch(ctx context.Context, conn *pgx.Conn, sql, path string, values map[uin
 }
 
 func execute(ctx context.Context, conn *pgconn.PgConn, sql string, values map[uint32][]byte) error {
-	if firstWord(sql) == "COPY" { // of no rows: the messages for data are another protocol
-		_, err := conn.CopyFrom(ctx, strings.NewReader(""), sql)
+	if firstWord(sql) == "COPY" { // the messages for its data are a protocol of their own
+		var err error
+		if strings.HasSuffix(sql, "TO STDOUT") {
+			_, err = conn.CopyTo(ctx, io.Discard, sql)
+		} else {
+			_, err = conn.CopyFrom(ctx, strings.NewReader(""), sql)
+		}
 		return err
 	}
 	// The unnamed statement is analysed in this transaction, so its locks are seen as well.
