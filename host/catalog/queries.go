@@ -180,20 +180,19 @@ WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 	// queryOperators: the planner may put an operator's commutator or negator in its place, and theirs, so that the worst of them
 	// counts where it is not built in.
 	queryOperators = `
-SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, w.volatility,
+WITH RECURSIVE impure_operator(oid, volatility) AS MATERIALIZED (
+  SELECT o.oid, coalesce(p.provolatile::text, 'v') FROM pg_operator o LEFT JOIN pg_proc p ON p.oid = o.oprcode
+  WHERE o.oid >= 16384 AND coalesce(p.provolatile, 'v') <> 'i'
+  UNION SELECT x.oid, i.volatility FROM impure_operator i JOIN pg_operator x ON x.oid >= 16384 AND i.oid IN (x.oprcom, x.oprnegate)),
+worst(oid, volatility) AS MATERIALIZED (SELECT oid, max(volatility) FROM impure_operator GROUP BY oid)
+SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, coalesce(w.volatility, p.provolatile::text, 'v'),
   CASE WHEN f.builtin AND p.provolatile <> 'i'
        THEN concat_ws(',', l.typname::text, r.typname::text) ELSE '' END,
   CASE WHEN p.probin IS NULL OR f.builtin OR w.volatility = 'v' THEN '' ELSE coalesce(` + module + `, '') END
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace LEFT JOIN pg_proc p ON p.oid = o.oprcode
-  LEFT JOIN pg_type l ON l.oid = o.oprleft LEFT JOIN pg_type r ON r.oid = o.oprright,
+  LEFT JOIN pg_type l ON l.oid = o.oprleft LEFT JOIN pg_type r ON r.oid = o.oprright LEFT JOIN worst w ON w.oid = o.oid,
   LATERAL (SELECT o.oid < 16384 AND n.nspname = 'pg_catalog'
-             AND coalesce(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace, false) AS builtin) f,
-  LATERAL (SELECT CASE WHEN f.builtin OR p.oid IS NULL THEN coalesce(p.provolatile::text, 'v') ELSE (
-             WITH RECURSIVE same(oid) AS (
-               SELECT o.oid
-               UNION SELECT e.oid FROM same s JOIN pg_operator x ON x.oid = s.oid, LATERAL (VALUES (x.oprcom), (x.oprnegate)) e(oid) WHERE e.oid <> 0)
-             SELECT max(coalesce(q.provolatile::text, 'v')) FROM same s JOIN pg_operator x ON x.oid = s.oid LEFT JOIN pg_proc q ON q.oid = x.oprcode)
-           END AS volatility) w
+             AND coalesce(p.oid < 16384 AND p.pronamespace = 'pg_catalog'::regnamespace, false) AS builtin) f
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
 	// queryTypes leaves out the row types of relations (a composite type of its own has relkind 'c') and the arrays of
