@@ -268,6 +268,11 @@ func (b *backend) commit(ctx context.Context) bool {
 	}
 	b.store.commit(maps.Clone(b.own), !b.conn.out.dead())
 	b.own = nil
+	if b.chance.IntN(1000) < b.store.w.plan.lostReplies {
+		b.store.w.trace("store", "loses the connection of %s before it replies", b.conn.name)
+		b.conn.reset()
+		return false
+	}
 	return b.pause(ctx)
 }
 

@@ -31,10 +31,19 @@ type client struct {
 	wrote    int64
 	sessions int
 	blocks   int
+	// habit is what it asks for again and again, and the message that does.
+	habit   []string
+	message []byte
+	// near is where it mostly connects to.
+	near string
 }
 
 func newClient(w *world, name string) *client {
-	return &client{w: w, name: name, chance: w.chance(name)}
+	c := &client{w: w, name: name, chance: w.chance(name)}
+	c.habit = c.some(1 + c.chance.IntN(3)/2)
+	c.message = c.ask(c.habit...)
+	c.near = w.edges[c.chance.IntN(len(w.edges))].address()
+	return c
 }
 
 // run works until the plan's time is over.
@@ -43,9 +52,12 @@ func (c *client) run(ctx context.Context) {
 		return
 	}
 	for c.w.now() < c.w.plan.length {
-		at := homeAddress
-		if n := len(c.w.edges); n > 0 && c.chance.IntN(10) > 0 {
-			at = c.w.edges[c.chance.IntN(n)].address()
+		at := c.near
+		switch c.chance.IntN(10) {
+		case 0:
+			at = homeAddress
+		case 1, 2:
+			at = c.w.edges[c.chance.IntN(len(c.w.edges))].address()
 		}
 		if err := c.session(ctx, at); err != nil {
 			c.w.trace(c.name, "lost its connection: %v", err)
@@ -58,18 +70,12 @@ func (c *client) run(ctx context.Context) {
 
 // session connects, and works until the connection is lost, or the client wants another.
 func (c *client) session(ctx context.Context, at string) error {
-	dialling, stop := context.WithTimeout(ctx, patience)
-	defer stop()
-	raw, err := c.w.net.dial(dialling, c.name, at, nil)
+	c.sessions++
+	s, err := c.connect(ctx, at, fmt.Sprintf("%s/%d", c.name, c.sessions))
 	if err != nil {
 		return err
 	}
-	c.sessions++
-	s := &conversation{client: c, id: fmt.Sprintf("%s/%d", c.name, c.sessions), via: at, conn: raw, in: bufio.NewReaderSize(raw, 1024)}
-	defer raw.Close()
-	if err := s.start(); err != nil {
-		return err
-	}
+	defer s.conn.Close()
 	for c.w.now() < c.w.plan.length && c.chance.IntN(1000) >= c.w.plan.reconnects {
 		if err := s.step(); err != nil {
 			return err
@@ -78,8 +84,38 @@ func (c *client) session(ctx context.Context, at string) error {
 			return nil
 		}
 	}
-	_, err = raw.Write(wire.AppendMessage(nil, wire.Terminate, nil))
-	return err
+	return s.leave()
+}
+
+// strike writes every register through the home.
+func (c *client) strike(ctx context.Context, id string) error {
+	s, err := c.connect(ctx, homeAddress, id)
+	if err != nil {
+		return err
+	}
+	defer s.conn.Close()
+	for i := range len(keys) / 2 {
+		if err := s.write(keys[i], keys[i+2]); err != nil {
+			return err
+		}
+	}
+	return s.leave()
+}
+
+// connect begins a conversation. The caller closes its connection.
+func (c *client) connect(ctx context.Context, at, id string) (*conversation, error) {
+	dialling, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	raw, err := c.w.net.dial(dialling, c.name, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &conversation{client: c, id: id, via: at, conn: raw, in: bufio.NewReaderSize(raw, 1024)}
+	if err := s.start(); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // value returns a value that nobody has written.
@@ -111,29 +147,46 @@ func (s *conversation) start() error {
 	return err
 }
 
+// leave says goodbye.
+func (s *conversation) leave() error {
+	_, err := s.conn.Write(wire.AppendMessage(nil, wire.Terminate, nil))
+	return err
+}
+
 // step does one thing.
 func (s *conversation) step() error {
-	switch n := s.chance.IntN(100); {
-	case n < 68:
-		return s.read(s.some(1)...)
-	case n < 80:
-		return s.read(s.some(2)...)
-	case n < 90:
+	if s.chance.IntN(1000) < s.w.plan.writes {
+		switch s.chance.IntN(10) {
+		case 0:
+			return s.vanish()
+		case 1:
+			return s.pipeline()
+		case 2, 3, 4:
+			return s.transaction(true)
+		}
 		return s.write(s.some(1 + s.chance.IntN(5)/4)...)
-	case n < 98:
-		return s.transaction()
-	case n < 99:
-		return s.vanish()
 	}
-	return s.pipeline()
+	if s.chance.IntN(10) == 0 {
+		return s.transaction(false)
+	}
+	return s.look()
+}
+
+// look reads what the client always reads, or something else.
+func (s *conversation) look() error {
+	if s.chance.IntN(1000) < s.w.plan.habits {
+		return s.read(s.message, s.habit...)
+	}
+	keys := s.some(1 + s.chance.IntN(5)/4)
+	return s.read(s.ask(keys...), keys...)
 }
 
 // some returns one register, or one of each relation.
-func (s *conversation) some(n int) []string {
+func (c *client) some(n int) []string {
 	if n == 1 {
-		return []string{keys[s.chance.IntN(len(keys))]}
+		return []string{keys[c.chance.IntN(len(keys))]}
 	}
-	return []string{keys[s.chance.IntN(2)], keys[2+s.chance.IntN(2)]}
+	return []string{keys[c.chance.IntN(2)], keys[2+c.chance.IntN(2)]}
 }
 
 func (s *conversation) op(kind history.Kind, value int64, keys ...string) *history.Op {
@@ -145,22 +198,21 @@ func (s *conversation) op(kind history.Kind, value int64, keys ...string) *histo
 }
 
 // ask sends a read, as a simple query or an extended one.
-func (s *conversation) ask(keys ...string) []byte {
+func (c *client) ask(keys ...string) []byte {
 	sql := selectText(keys...)
-	switch s.chance.IntN(3) {
+	switch c.chance.IntN(3) {
 	case 0:
 		return query(sql)
 	case 1:
 		if len(keys) == 1 {
-			return extended("select v from "+keys[0][:1]+" where k = $1", s.chance.IntN(2) == 0, keys[0][2:])
+			return extended("select v from "+keys[0][:1]+" where k = $1", c.chance.IntN(2) == 0, keys[0][2:])
 		}
 	}
-	return extended(sql, s.chance.IntN(2) == 0)
+	return extended(sql, c.chance.IntN(2) == 0)
 }
 
-func (s *conversation) read(keys ...string) error {
+func (s *conversation) read(message []byte, keys ...string) error {
 	op := s.op(history.Read, 0, keys...)
-	message := s.ask(keys...)
 	s.w.trace(s.name, "%s asks %s for %v", s.id, s.via, keys)
 	rows, err := s.exchange(message)
 	if err != nil {
@@ -203,7 +255,7 @@ func (s *conversation) write(keys ...string) error {
 }
 
 // transaction is a block of a few statements.
-func (s *conversation) transaction() error {
+func (s *conversation) transaction(writing bool) error {
 	s.blocks++
 	s.block = s.blocks
 	defer func() { s.block = 0 }()
@@ -214,7 +266,7 @@ func (s *conversation) transaction() error {
 	writes := map[string]*history.Op{}
 	var replaced []*history.Op // by the block itself: nobody else ever sees them
 	for range 1 + s.chance.IntN(4) {
-		if s.chance.IntN(2) == 0 {
+		if writing && s.chance.IntN(2) == 0 {
 			value := s.value()
 			keys := s.some(1)
 			op := s.op(history.Write, value, keys...)
@@ -226,7 +278,7 @@ func (s *conversation) transaction() error {
 				replaced = append(replaced, old)
 			}
 			writes[keys[0]] = op
-		} else if err := s.read(s.some(1 + s.chance.IntN(2))...); err != nil {
+		} else if err := s.look(); err != nil {
 			return err
 		}
 		if !sleep(s.w.ctx, s.w.plan.think(s.chance)/8) {

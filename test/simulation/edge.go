@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"time"
 
@@ -14,9 +15,13 @@ import (
 type edge struct {
 	node
 	link *link.Link
+	// drops is what a broken home draws from.
+	drops *rand.Rand
 }
 
-func newEdge(w *world, name string) *edge { return &edge{node: node{w: w, name: name}} }
+func newEdge(w *world, name string) *edge {
+	return &edge{node: node{w: w, name: name}, drops: w.chance("drops of " + name)}
+}
 
 func (e *edge) address() string { return e.name + ":7432" }
 
@@ -25,13 +30,12 @@ func (e *edge) start() {
 	e.begin()
 	e.shared.Floors = invalidation.NewFloors("")
 	chance := e.w.chance("retries of " + e.name)
-	tap := e.w.broken.tap(e)
 	var err error
 	e.link, err = link.New(link.Options{
 		HomeURLs: []string{"http://" + homeHTTP}, Token: token, EdgeID: e.name, Floors: e.shared.Floors, Lease: e.shared.Lease,
 		MaxStaleness: maxStaleness, RenewInterval: renewInterval, Logger: e.w.logger(e.name),
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return e.w.net.dial(ctx, e.name, address, tap)
+			return e.w.net.dial(ctx, e.name, address, e.w.broken.tap(e))
 		},
 		Clocks: func() (time.Time, time.Duration) { return e.w.wall(e.name), e.w.now() },
 		Chance: func(bound time.Duration) time.Duration { return time.Duration(chance.Int64N(int64(bound))) },

@@ -121,7 +121,7 @@ type analysis struct{ broken Broken }
 // Describe implements [session.Analysis].
 func (a analysis) Describe(_ context.Context, _, _, sql string) *statement.Descriptor {
 	d := describe(sql)
-	if a.broken == R3 && len(d.Relations) > 1 {
+	if a.broken == R3IgnoresARelation && len(d.Relations) > 1 {
 		d.Relations = d.Relations[:1]
 	}
 	return d

@@ -74,9 +74,9 @@ func (n *node) accept(address string, of func() *session.Shared) {
 
 func (n *node) serve(shared *session.Shared, c net.Conn, from string, tunnel bool) {
 	n.wg.Go(func() {
-		if err := session.New(shared, c, session.Peer{Addr: from}, tunnel).Run(n.ctx); err != nil {
-			n.w.trace(n.name, "session of %s ended: %v", from, err)
-		}
+		// Which end of it was the first to go is nobody's to say where both are cut at one moment.
+		_ = session.New(shared, c, session.Peer{Addr: from}, tunnel).Run(n.ctx)
+		n.w.trace(n.name, "session of %s ends", from)
 	})
 }
 
@@ -179,7 +179,7 @@ func (h *home) watch() {
 		if err != nil {
 			continue
 		}
-		if again && h.w.broken != R12 {
+		if again && h.w.broken != R12TrustsTheStore {
 			h.w.trace("home", "appends %d: the database was away", h.log.Append("", nil))
 		}
 		again = true

@@ -39,12 +39,20 @@ type network struct {
 		dialled   map[route]int
 		// blocked is until when nothing passes on a route.
 		blocked map[route]time.Time
+		// slow is until when a route takes longer, and by how much.
+		slow map[route]slowness
 	}
+}
+
+type slowness struct {
+	until time.Time
+	by    time.Duration
 }
 
 func newNetwork(w *world) *network {
 	n := &network{w: w}
 	n.mu.listeners, n.mu.dialled, n.mu.blocked = map[string]*listener{}, map[route]int{}, map[route]time.Time{}
+	n.mu.slow = map[route]slowness{}
 	return n
 }
 
@@ -78,6 +86,24 @@ func (n *network) block(r route, d time.Duration) {
 	if until := time.Now().Add(d); until.After(n.mu.blocked[r]) {
 		n.mu.blocked[r] = until
 	}
+}
+
+// slowDown makes a route take longer for a while, as a full queue on the way does.
+func (n *network) slowDown(r route, by, d time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.slow[r] = slowness{time.Now().Add(d), by}
+}
+
+// takes returns how long what is sent now is on its way.
+func (n *network) takes(r route, chance *rand.Rand) time.Duration {
+	d := n.latency(r).draw(chance)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.mu.slow[r]; time.Now().Before(s.until) {
+		d += s.by
+	}
+	return d
 }
 
 func (n *network) blockedUntil(r route) time.Time {
@@ -120,7 +146,7 @@ func (n *network) dial(ctx context.Context, from, at string, tap func([]byte) []
 	ours.in.tap = tap
 	for {
 		// There and back again: a connection that is asked for while nothing passes waits until it does.
-		wait := n.latency(there).draw(ours.out.chance) + n.latency(back).draw(ours.in.chance)
+		wait := n.takes(there, ours.out.chance) + n.takes(back, ours.in.chance)
 		if !sleep(ctx, wait) {
 			return nil, context.Cause(ctx)
 		}
@@ -325,7 +351,7 @@ func wake(c chan struct{}) {
 
 // pushLocked sends a chunk on its way.
 func (h *half) pushLocked(c chunk) {
-	c.at = time.Now().Add(h.network.latency(h.route).draw(h.chance))
+	c.at = time.Now().Add(h.network.takes(h.route, h.chance))
 	if !c.at.After(h.mu.last) {
 		c.at = h.mu.last.Add(1)
 	}

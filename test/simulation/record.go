@@ -90,7 +90,7 @@ func (r *record) undone(_ string, value int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if op := r.mu.writes[value]; op != nil {
-		op.Undone = history.At(r.w.now())
+		op.Undone = history.Span{Earliest: r.w.now(), Latest: r.w.now() + r.w.plan.absence()}
 	}
 }
 

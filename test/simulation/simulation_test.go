@@ -3,7 +3,10 @@ package simulation
 import (
 	"flag"
 	"fmt"
+	"reflect"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,4 +90,39 @@ func TestHistoriesKeepThePromise(t *testing.T) {
 	if f.hits == 0 {
 		t.Error("nothing was answered from memory")
 	}
+}
+
+// enoughSeeds is within how many histories a broken rule has to be noticed.
+const enoughSeeds = 1000
+
+// TestEachRuleBrokenIsNoticed breaks one rule after the other. A rule whose breakage nobody notices is not tested.
+func TestEachRuleBrokenIsNoticed(t *testing.T) {
+	for broken := None + 1; broken < brokens; broken++ {
+		f := explore(t, broken, *first, enoughSeeds, true)
+		if len(f.failed) == 0 {
+			t.Errorf("%v: nothing was noticed in %v", broken, f)
+			continue
+		}
+		r := f.failed[0]
+		t.Logf("%v: noticed in one of %d histories, with seed %d: %v", broken, f.histories, r.Seed, r.Violations[0])
+	}
+}
+
+// TestASeedReplays runs histories twice: whatever fails has to fail again, at the same moments. Only which end of a
+// connection that is cut at both is the first to say so is not drawn from the seed.
+func TestASeedReplays(t *testing.T) {
+	for i := range uint64(20) {
+		once, again := Run(t, *first+i, None, true), Run(t, *first+i, None, true)
+		if len(once.Ops) == 0 || !reflect.DeepEqual(once.Ops, again.Ops) {
+			t.Errorf("seed %d: the clients see other things", once.Seed)
+		}
+		if !slices.Equal(shown(once.Trace), shown(again.Trace)) {
+			t.Errorf("seed %d: the store shows other things", once.Seed)
+		}
+	}
+}
+
+// shown returns what the store shows and loses.
+func shown(trace string) []string {
+	return slices.DeleteFunc(strings.Split(trace, "\n"), func(line string) bool { return !strings.Contains(line, "s  store ") })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -72,7 +73,9 @@ func (s *store) lose(within time.Duration) {
 	kept := len(s.mu.commits)
 	for kept > 0 && s.mu.commits[kept-1].at.After(since) {
 		kept--
-		for key, value := range s.mu.commits[kept].writes {
+		lost := s.mu.commits[kept].writes
+		for _, key := range slices.Sorted(maps.Keys(lost)) {
+			value := lost[key]
 			s.w.record.undone(key, value)
 			s.w.trace("store", "has lost %s=%d", key, value)
 		}
@@ -104,7 +107,8 @@ func (s *store) commit(writes map[string]int64, heard bool) {
 	defer s.mu.Unlock()
 	maps.Copy(s.mu.values, writes)
 	s.mu.commits = append(s.mu.commits, commit{time.Now(), writes})
-	for key, value := range writes {
+	for _, key := range slices.Sorted(maps.Keys(writes)) {
+		value := writes[key]
 		s.w.record.visible(key, value, heard)
 		s.w.trace("store", "shows %s=%d", key, value)
 	}

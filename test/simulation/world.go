@@ -19,9 +19,6 @@ const (
 	// maxStaleness is the promise; it and the interval of the renewals are the program's own defaults.
 	maxStaleness  = 5 * time.Second
 	renewInterval = time.Second
-	// replyDelay is how long a reply may be on its way from the moment that its write became visible. With the wire as the
-	// source of writes the home hears of a write that late, and so may an edge that is cut off meanwhile.
-	replyDelay = time.Second
 )
 
 // Result is what came of one history.
@@ -42,6 +39,7 @@ type Result struct {
 func Run(t *testing.T, seed uint64, broken Broken, traced bool) Result {
 	t.Helper()
 	result := Result{Seed: seed}
+	var bound time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t.Context(), seed, broken, traced)
 		w.run()
@@ -49,8 +47,9 @@ func Run(t *testing.T, seed uint64, broken Broken, traced bool) Result {
 		result.Simulated = w.now()
 		result.Hits = w.hits
 		result.Trace = w.record.trace()
+		bound = maxStaleness + w.plan.replyDelay()
 	})
-	result.Violations = history.Check(result.Ops, maxStaleness+replyDelay)
+	result.Violations = history.Check(result.Ops, bound)
 	return result
 }
 
@@ -69,6 +68,9 @@ type world struct {
 	home   *home
 	edges  []*edge
 	hits   uint64
+	// striker is the adversary's own client.
+	striker *client
+	strikes sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -87,6 +89,7 @@ func newWorld(ctx context.Context, seed uint64, broken Broken, traced bool) *wor
 	for i := range w.plan.edges {
 		w.edges = append(w.edges, newEdge(w, fmt.Sprintf("edge%d", i+1)))
 	}
+	w.striker = newClient(w, "client0")
 	return w
 }
 
@@ -131,11 +134,24 @@ func (w *world) run() {
 	clients.Wait()
 	stop()
 	adversary.Wait()
+	w.strikes.Wait()
 	for _, e := range w.edges {
 		e.crash()
 	}
 	w.home.crash()
 	w.store.crash()
+}
+
+// strike writes every register through the home. It does not wait for it.
+func (w *world) strike(ctx context.Context) {
+	c := w.striker
+	c.sessions++
+	id := fmt.Sprintf("%s/%d", c.name, c.sessions)
+	w.strikes.Go(func() {
+		if err := c.strike(ctx, id); err != nil {
+			w.trace(c.name, "could not write everything: %v", err)
+		}
+	})
 }
 
 // trace notes an event. Its arguments are not looked at where nobody reads the trace.
