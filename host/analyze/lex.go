@@ -52,7 +52,7 @@ func tokens(text string) func(yield func(token) bool) {
 			case (c == 'e' || c == 'E') && next == '\'':
 				t.kind, t.end = literal, quoteEnd(text, i+1, true)
 				escaped, newline = true, false
-			case strings.IndexByte("bBxXnN", c) >= 0 && next == '\'':
+			case next == '\'' && strings.IndexByte("bBxXnN", c) >= 0:
 				t.kind, t.end = literal, quoteEnd(text, i+1, false)
 			case (c == 'u' || c == 'U') && next == '&' && following(text, i+1) == '\'':
 				t.kind, t.end = literal, quoteEnd(text, i+2, false)
@@ -66,7 +66,7 @@ func tokens(text string) func(yield func(token) bool) {
 				t.kind, t.end = parameter, numberEnd(text, i+1)
 			case c == '$':
 				t.kind, t.end = dollarEnd(text, i)
-			case strings.IndexByte(operatorCharacters, c) >= 0:
+			case classes[c]&operatorByte != 0:
 				t.kind, t.end = operator, operatorEnd(text, i)
 			default:
 				t.kind, t.end = punctuation, i+1
@@ -93,12 +93,29 @@ func following(text string, i int) byte {
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-func isIdentifierStart(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80
-}
+func isIdentifierStart(c byte) bool { return classes[c]&identifierStart != 0 }
+
+// What a byte may be; a byte behind the first of an identifier may be more.
+const identifierStart, identifierPart, operatorByte = 1, 2, 4
+
+// classes says of each byte what it may be: every text is looked at byte by byte.
+var classes = func() (of [256]uint8) {
+	for i := range of {
+		c := byte(i)
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c >= 0x80:
+			of[i] = identifierStart | identifierPart
+		case isDigit(c) || c == '$':
+			of[i] = identifierPart
+		case strings.IndexByte(operatorCharacters, c) >= 0:
+			of[i] = operatorByte
+		}
+	}
+	return of
+}()
 
 func identifierEnd(text string, i int) int {
-	for i < len(text) && (isIdentifierStart(text[i]) || isDigit(text[i]) || text[i] == '$') {
+	for i < len(text) && classes[text[i]]&identifierPart != 0 {
 		i++
 	}
 	return i
@@ -179,7 +196,7 @@ func dollarEnd(text string, i int) (kind, int) {
 // operatorEnd takes a run of operator characters up to a comment.
 func operatorEnd(text string, i int) int {
 	start := i
-	for ; i < len(text) && strings.IndexByte(operatorCharacters, text[i]) >= 0; i++ {
+	for ; i < len(text) && classes[text[i]]&operatorByte != 0; i++ {
 		next := following(text, i)
 		if i > start && (text[i] == '-' && next == '-' || text[i] == '/' && next == '*') {
 			break
