@@ -78,11 +78,25 @@ func functions() map[string]function {
 	return all
 }
 
-// provide makes the host's functions known to the module's runtime.
-func (m *Module) provide(ctx context.Context) error {
-	for module, all := range map[string]map[string]function{
+// provided returns all that a guest may import, by module and name.
+func provided() map[string]map[string]function {
+	return map[string]map[string]function{
 		abi.ModuleName: functions(), wasiModule: wasi(), abortModule: {abortName: {[]api.ValueType{i32, i32, i32, i32}, nil, abort}},
-	} {
+	}
+}
+
+// provide makes known to the module's runtime what it imports of the host's functions, and no more: each takes code of
+// its own.
+func (m *Module) provide(ctx context.Context) error {
+	needed := map[string]map[string]function{}
+	for _, f := range m.compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		if needed[module] == nil {
+			needed[module] = map[string]function{}
+		}
+		needed[module][name] = m.engine.provided[module][name]
+	}
+	for module, all := range needed {
 		builder := m.runtime.NewHostModuleBuilder(module)
 		for name, f := range all {
 			builder = builder.NewFunctionBuilder().WithGoModuleFunction(called(f.call), f.params, f.results).Export(name)
@@ -97,20 +111,6 @@ func (m *Module) provide(ctx context.Context) error {
 // called makes a function of the host one that wazero can call.
 func called(f hostFunc) api.GoModuleFunc {
 	return func(ctx context.Context, guest api.Module, stack []uint64) { f(caller(ctx, guest), guest, stack) }
-}
-
-// known reports whether the host provides a function.
-func known(module, name string) bool {
-	var ok bool
-	switch module {
-	case abi.ModuleName:
-		_, ok = functions()[name]
-	case wasiModule:
-		_, ok = wasi()[name]
-	case abortModule:
-		ok = name == abortName
-	}
-	return ok
 }
 
 func result(stack []uint64, r abi.Result) { stack[0] = api.EncodeI32(int32(r)) }

@@ -290,8 +290,9 @@ func (p *pool) empty(ctx context.Context) {
 func (m *Module) instantiate(ctx context.Context, tenant string, store *Store, counters *Counters) (_ *instance, err error) {
 	one := &instance{module: m, random: seeded(m.options.Seed, tenant), hook: "start", tenant: tenant, store: store, counters: counters}
 	one.ctx = context.WithValue(context.WithoutCancel(ctx), instanceKey{}, one)
-	// Without a name, so that there may be several.
-	one.guest, err = m.runtime.InstantiateModule(one.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	// Without a name, so that there may be several. Nobody reads the source of randomness, but wazero's own takes long to
+	// make.
+	one.guest, err = m.runtime.InstantiateModule(one.ctx, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(one.random))
 	if err != nil {
 		if strings.Contains(err.Error(), "unreachable") {
 			// What its fuel was is gone with the instance.

@@ -45,8 +45,9 @@ type Options struct {
 
 // Engine compiles modules. It is safe for concurrent use.
 type Engine struct {
-	options Options
-	cache   wazero.CompilationCache
+	options  Options
+	cache    wazero.CompilationCache
+	provided map[string]map[string]function
 }
 
 // New returns an engine. Its cache folder is made where it is not there.
@@ -54,7 +55,7 @@ func New(o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Engine{options: o}
+	e := &Engine{options: o, provided: provided()}
 	if o.CacheDir == "" {
 		e.cache = wazero.NewCompilationCache()
 		return e, nil
@@ -184,7 +185,7 @@ func (m *Module) check() error {
 	var foreign []string
 	for _, f := range m.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
-		if !known(module, name) {
+		if _, ok := m.engine.provided[module][name]; !ok {
 			foreign = append(foreign, module+"."+name)
 		}
 	}
