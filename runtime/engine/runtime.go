@@ -13,6 +13,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/perihelion-proxy/perihelion/runtime/abi"
 	"github.com/perihelion-proxy/perihelion/runtime/engine/fuel"
@@ -39,6 +40,9 @@ type Options struct {
 	// CacheDir keeps compiled modules between processes. It is made with mode 0700, and refused where others may write
 	// to it: it holds native code. Empty: they are kept in memory.
 	CacheDir string
+	// CompileTimeout bounds how long a module is compiled; 0: a minute, of which a large program in Go takes a second. It
+	// ends between two functions, whose own size package fuel bounds.
+	CompileTimeout time.Duration
 	// Now is the clock that guests see; nil: the wall clock.
 	Now func() time.Time
 }
@@ -52,6 +56,9 @@ type Engine struct {
 
 // New returns an engine. Its cache folder is made where it is not there.
 func New(o Options) (*Engine, error) {
+	if o.CompileTimeout <= 0 {
+		o.CompileTimeout = time.Minute
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -158,8 +165,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 	if wasm, err = fuel.Meter(wasm, o.Fuel*manyTimes); err != nil {
 		return nil, refused("module cannot be metered: %v", err)
 	}
-	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
-		return nil, refused("module does not compile: %v", err)
+	if m.compiled, err = m.compile(ctx, wasm); err != nil {
+		return nil, err
 	}
 	if err := m.check(); err != nil {
 		return nil, err
@@ -178,6 +185,27 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, o ModuleOptions) (_ *Mod
 	}
 	one.close(ctx)
 	return m, nil
+}
+
+// compileWorkers is how many functions are compiled at a time. Two halve the time; and wazero looks at a context only
+// where there is more than one.
+const compileWorkers = 2
+
+// compile turns a metered module into machine code, within its time.
+func (m *Module) compile(ctx context.Context, wasm []byte) (wazero.CompiledModule, error) {
+	limit := m.engine.options.CompileTimeout
+	within, stop := context.WithTimeout(experimental.WithCompilationWorkers(ctx, compileWorkers), limit)
+	defer stop()
+	compiled, err := m.runtime.CompileModule(within, wasm)
+	switch {
+	case err == nil:
+		return compiled, nil
+	case ctx.Err() != nil: // says nothing about the module
+		return nil, context.Cause(ctx)
+	case within.Err() != nil:
+		return nil, refused("module takes longer than %s to compile", limit)
+	}
+	return nil, refused("module does not compile: %v", err)
 }
 
 // check looks at what a module imports and exports.

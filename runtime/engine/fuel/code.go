@@ -5,13 +5,18 @@ import (
 	"fmt"
 )
 
-// Bounds of one function. The locals' are there because a compiler makes room for each, and a few bytes can declare
-// four billion.
+// Bounds of one function. A compiler makes room for each local, and a few bytes can declare four billion; and it takes
+// time that grows with the square of what a function branches: without bounds, fifteen kilobytes of nested loops kept
+// it busy for 24 s, and a branch table of a megabyte for minutes. The largest function of a Go program of 3 MB has
+// 29 KB, 550 blocks in each other, 33 loops and 20 locals.
 const (
-	maxLocals    = 50_000
-	maxBody      = 4 << 20
-	maxNesting   = 1 << 17
-	maxSelection = 1 // types that a select may name
+	maxLocals    = 1 << 10
+	maxBody      = 256 << 10
+	maxBlocks    = 1 << 13
+	maxNesting   = 1 << 12
+	maxLoops     = 1 << 9
+	maxTargets   = 1 << 14 // of all branch tables
+	maxSelection = 1       // types that a select may name
 )
 
 // mark is a place in a body where something is inserted.
@@ -37,6 +42,8 @@ type body struct {
 	open []block
 	// weight is what the instructions so far count for in bytes.
 	weight int
+	// blocks, loops and targets are how many there were.
+	blocks, loops, targets int
 }
 
 type block struct {
@@ -49,7 +56,7 @@ func step(weight int) int { return 1 + weight/256 }
 
 // read reads a function's locals and instructions, and returns where the instructions begin.
 func (b *body) read(r *reader, globals uint32, locals *int) (start int, err error) {
-	b.marks, b.open, b.weight = b.marks[:0], b.open[:0], 0
+	*b = body{marks: b.marks[:0], open: b.open[:0]}
 	groups, err := r.u32()
 	if err != nil {
 		return 0, err
@@ -134,7 +141,7 @@ func (b *body) instruction(r *reader, at int, opcode byte, globals uint32) error
 		_, err := r.u32()
 		return err
 	case opcode == 0x0e:
-		return branches(r)
+		return b.branches(r)
 	case opcode == 0x11 || opcode >= 0x28 && opcode <= 0x3e: // call_indirect; loads and stores
 		return r.pair()
 	case opcode == 0x1c:
@@ -185,11 +192,18 @@ func (b *body) begin(r *reader, opcode byte) error {
 	if err := r.blockType(); err != nil {
 		return err
 	}
-	if len(b.open) >= maxNesting {
+	b.blocks++
+	switch {
+	case len(b.open) > maxNesting:
 		return fmt.Errorf("a function nests deeper than %d", maxNesting)
+	case b.blocks > maxBlocks:
+		return fmt.Errorf("a function has more than %d blocks", maxBlocks)
 	}
 	one := block{loop: -1, weight: b.weight}
 	if opcode == 0x03 {
+		if b.loops++; b.loops > maxLoops {
+			return fmt.Errorf("a function has more than %d loops", maxLoops)
+		}
 		one.loop = len(b.marks)
 		b.marks = append(b.marks, mark{at: r.at})
 	}
@@ -230,13 +244,16 @@ func (b *body) finish() {
 }
 
 // branches reads the targets of br_table.
-func branches(r *reader) error {
+func (b *body) branches(r *reader) error {
 	n, err := r.u32()
 	if err != nil {
 		return err
 	}
 	if int64(n) > int64(r.left()) {
 		return errCutOff
+	}
+	if b.targets += int(n); b.targets > maxTargets {
+		return fmt.Errorf("a function has branch tables of more than %d targets", maxTargets)
 	}
 	for range int(n) + 1 {
 		if _, err := r.u32(); err != nil {
