@@ -222,6 +222,7 @@ func dotted(text string, first token) string {
 
 // remedies are what helps against a finding, by words that its reason holds; the first that fits counts.
 var remedies = []struct{ words, remedy string }{
+	{"not in the WAL", "ALTER TABLE … SET LOGGED, or let the home's source be wire"},
 	{"locks rows", "leave out FOR UPDATE or FOR SHARE where the rows are only looked at"},
 	{"means a moment of the clock", "compare with a value that the application computes, as a parameter: '2024-01-31' and not 'today'"},
 	{"what may be a text like 'now'", "cast in the application, or compare with a parameter of the type"},

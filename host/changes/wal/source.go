@@ -240,7 +240,7 @@ func (s *Source) connect(ctx context.Context) (*follower, error) {
 			s.slow()
 		case <-timer.C:
 			if s.overdue() {
-				s.refuse("there is no new replication slot", "end the transaction that has been running for long (pg_stat_activity.xact_start)")
+				s.refuse("there is no new replication slot", "end the transaction that has been running for long: pg_stat_activity.xact_start and pg_prepared_xacts show it")
 			}
 		}
 	}
@@ -314,7 +314,7 @@ func (s *Source) slow() {
 	}
 	s.mu.Unlock()
 	if waits {
-		s.logger.Warn("changes are not followed in the WAL yet", "reason", why, "hint", "pg_stat_activity.xact_start shows what has been running for long")
+		s.logger.Warn("changes are not followed in the WAL yet", "reason", why, "hint", "pg_stat_activity.xact_start and pg_prepared_xacts show what has been running for long")
 	}
 }
 

@@ -451,6 +451,20 @@ func TestCertainDoesNotWaitForWhatIsNotFlushed(t *testing.T) {
 	}
 }
 
+func TestCertainNeedsNoFlushAtTheBeginningOfASegment(t *testing.T) {
+	db := pgtest.NewOn(t, pgtest.NewServer(t, postgres.Options{Settings: map[string]string{"autovacuum": "off"}}))
+	r := follow(t, db.URL())
+	conn := db.Connect()
+	before := r.Status().Transactions
+	for range 3 {
+		statements(t, conn, `select pg_switch_wal()`)
+		r.certain()
+	}
+	if after := r.Status().Transactions; after != before {
+		t.Errorf("WAL was written to be certain of a server that does nothing")
+	}
+}
+
 func TestATransactionOfAMillionRowsCostsNoMemory(t *testing.T) {
 	db := pgtest.New(t)
 	db.Exec(`create table a (x int)`, `create table big (x text)`, `alter table big alter x set storage external`)
