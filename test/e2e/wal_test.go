@@ -178,6 +178,28 @@ func TestSourceWALRefusesToStartWithoutReplication(t *testing.T) {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+func TestSourceWALCachesNothingThatIsNotFollowed(t *testing.T) {
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Source = config.SourceWAL })
+	// Postgres makes no slot while this transaction runs.
+	holder := c.DB.Connect()
+	cluster.Exec(t, holder, `begin`)
+	cluster.Get(t, holder, `select pg_current_xact_id()::text`)
+	edge := c.Edges[0]
+	conn := cluster.Connect(t, c.URL(edge))
+	const query = `select name from products where id = 1`
+	edge.WantMiss(conn, "product 1", query)
+	edge.WantMiss(conn, "product 1", query)
+	var ready struct{ Ready bool }
+	if status := c.Home.Call("GET", "/readyz", "", nil, &ready); status != 503 || ready.Ready {
+		t.Errorf("GET /readyz: %d", status)
+	}
+	cluster.Exec(t, holder, `rollback`)
+	edge.AwaitInvalidation("", 0)
+	edge.WantMiss(conn, "product 1", query)
+	edge.WantHit(conn, "product 1", query)
+	c.Home.AwaitReady()
+}
+
 func TestOnTheWireTheStatisticsShowWritesPastTheHome(t *testing.T) {
 	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.StatisticsPoll = 20 * time.Millisecond })
 	conn := cluster.Connect(t, c.URL(c.Edges[0]))
