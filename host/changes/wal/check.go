@@ -119,10 +119,7 @@ func (f *follower) look(ctx context.Context) (waiting bool, err error) {
 			late = r
 		}
 	}
-	f.mu.behind = uint64(v.end - min(passed, v.end))
-	if v.end <= passed {
-		f.mu.caughtUp = v.began
-	}
+	f.measureLocked(&v)
 	waiting = len(left) > 0 || late != nil
 	f.mu.Unlock()
 	signal(f.room)
@@ -142,6 +139,21 @@ func (f *follower) look(ctx context.Context) (waiting bool, err error) {
 		f.flush(ctx, v, late)
 	}
 	return waiting, nil
+}
+
+// measureLocked keeps what [Status] says of how far behind decoding is. Under load it never gets to the end of the WAL, but it
+// gets to where that was a moment ago.
+func (f *follower) measureLocked(v *view) {
+	f.mu.behind = uint64(v.end - min(f.mu.passed, v.end))
+	if f.mu.passed >= f.mu.mark.end && f.mu.mark.began.After(f.mu.caughtUp) {
+		f.mu.caughtUp = f.mu.mark.began
+	}
+	if f.mu.passed >= f.mu.mark.end {
+		f.mu.mark = *v
+	}
+	if f.mu.behind == 0 {
+		f.mu.caughtUp = v.began
+	}
 }
 
 // finish tells callers that they may go on.

@@ -59,9 +59,11 @@ type follower struct {
 		pending  []*transaction // decoded, in the order of their commits, and not seen in a snapshot yet
 		requests []*request
 		stopping bool
-		// behind was the distance to the end of the WAL at the last look; caughtUp is when it was last known to be zero.
+		// behind was the distance to the end of the WAL at the last look. caughtUp is the moment whose end of the WAL decoding
+		// has passed, mark a later one whose end it has not passed yet.
 		behind   uint64
 		caughtUp time.Time
+		mark     view
 	}
 }
 
@@ -294,7 +296,8 @@ func (f *follower) certain(ctx context.Context) error {
 	}
 }
 
-// behind returns how much of the WAL was not decoded at the last look, and for how long there has been some.
+// behind returns how much of the WAL was not decoded at the last look, and how old the newest moment is that it was decoded
+// up to.
 func (f *follower) behind() (uint64, time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -101,6 +101,9 @@ func TestR6WhatIsReadIsToldOnceCertain(t *testing.T) {
 		}
 		before, read = now, began
 	}
+	if age := r.Status().Age; age > 3*statusInterval {
+		t.Errorf("decoding is said to be %v behind", age)
+	}
 	if changes < readings/4 {
 		t.Errorf("%d changes in %d readings, of which %d were in doubt: nothing was tested", changes, readings, uncertain)
 	}

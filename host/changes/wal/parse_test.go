@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // lines makes the parser read one message after the other and returns the last transaction.
@@ -197,6 +198,22 @@ func TestEndOfTheWALAtThePageBoundary(t *testing.T) {
 	} {
 		if got := uint64(g.end(lsn(at))); got != want {
 			t.Errorf("%x: got %x, want %x", at, got, want)
+		}
+	}
+}
+
+func TestDecodingThatNeverGetsToTheEndIsNotTakenToStandStill(t *testing.T) {
+	f := newFollower(&Options{}, nil)
+	start := time.Now()
+	for i, look := range []struct {
+		end, passed uint64
+		wantBehind  uint64
+		wantMoment  int // the look up to whose beginning decoding has got; 0: none
+	}{{100, 100, 0, 1}, {200, 150, 50, 1}, {300, 160, 140, 1}, {400, 250, 150, 2}, {500, 460, 40, 4}, {500, 500, 0, 6}} {
+		f.mu.passed = lsn(look.passed)
+		f.measureLocked(&view{began: start.Add(time.Duration(i+1) * time.Hour), end: lsn(look.end)})
+		if want := start.Add(time.Duration(look.wantMoment) * time.Hour); f.mu.behind != look.wantBehind || !f.mu.caughtUp.Equal(want) {
+			t.Errorf("look %d: %d bytes behind, up to %v, want %d and %v", i+1, f.mu.behind, f.mu.caughtUp.Sub(start), look.wantBehind, want.Sub(start))
 		}
 	}
 }
