@@ -5,8 +5,12 @@ import (
 	"strings"
 )
 
-// maxPath bounds the schemas of a search_path that is followed.
-const maxPath = 64
+const (
+	// maxPath bounds the schemas of a search_path that is followed.
+	maxPath = 64
+	// maxName is the longest name in bytes. Postgres cuts a longer one, and so looks in another schema than it says.
+	maxName = 63
+)
 
 // SearchPath spells the search_path of a session in one form, for whoever resolves names with it: value is what Postgres
 // keeps (SHOW search_path), user the name of the session's current_user, which "$user" stands for. It returns "" where
@@ -22,7 +26,7 @@ func SearchPath(value, user string) string {
 			name = user
 		}
 		// What is temporary is in no picture of the catalogs.
-		if !ok || name == "" || len(names) == maxPath || strings.IndexByte(name, 0) >= 0 || strings.HasPrefix(name, "pg_temp") {
+		if !ok || name == "" || len(names) == maxPath || len(name) > maxName || strings.IndexByte(name, 0) >= 0 || strings.HasPrefix(name, "pg_temp") {
 			return ""
 		}
 		names = append(names, name)

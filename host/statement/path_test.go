@@ -2,6 +2,7 @@ package statement
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,6 +25,8 @@ func TestSearchPath(t *testing.T) {
 		{`"é"`, "", []string{"é", "pg_catalog"}},
 		{"pg_temp, public", "", nil},
 		{"a, pg_temp_3", "", nil},
+		{strings.Repeat("a", 63), "", []string{strings.Repeat("a", 63), "pg_catalog"}},
+		{strings.Repeat("a", 64) + ", b", "", nil},
 		{"digest:0011", "", []string{"digest:0011", "pg_catalog"}},
 	} {
 		if got := Schemas(SearchPath(test.value, test.user)); !slices.Equal(got, test.want) {
