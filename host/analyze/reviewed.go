@@ -297,5 +297,17 @@ var sameType = map[string]bool{
 	"nth_value": true,
 }
 
+// grammarNames are the names that PostgreSQL gives columns by what they are made of (FigureColname), but for those of
+// functions, types and columns.
+var grammarNames = map[string]bool{
+	"?column?": true, "array": true, "bool": true, "case": true, "coalesce": true, "current_catalog": true, "current_date": true,
+	"current_role": true, "current_schema": true, "current_time": true, "current_timestamp": true, "current_user": true,
+	"exists": true, "greatest": true, "grouping": true, "json": true, "json_array": true, "json_arrayagg": true,
+	"json_exists": true, "json_object": true, "json_objectagg": true, "json_query": true, "json_scalar": true,
+	"json_serialize": true, "json_value": true, "least": true, "localtime": true, "localtimestamp": true, "merge_action": true,
+	"nullif": true, "row": true, "session_user": true, "user": true, "xmlconcat": true, "xmlelement": true, "xmlforest": true,
+	"xmlparse": true, "xmlpi": true, "xmlroot": true, "xmlserialize": true,
+}
+
 // systemColumns change without a write: by a row lock, or when a table is packed.
 var systemColumns = map[string]bool{"cmax": true, "cmin": true, "ctid": true, "xmax": true, "xmin": true}

@@ -327,8 +327,13 @@ func (c *columnNames) target(n *pg.ResTarget) {
 
 // neverText reports whether the name, which no column of a text has in the catalogs, is given to none in the statement.
 func (c *columnNames) neverText(w *walk, name string) bool {
-	if _, hidden := c.other[name]; hidden || c.all {
+	if _, hidden := c.other[name]; hidden || c.all || grammarNames[name] {
 		return false
+	}
+	for _, f := range w.snapshot.FunctionsNamed(name) {
+		if f.RowArgument {
+			return false // "row.name" means it where the row has no such column
+		}
 	}
 	if _, ok := c.asking[name]; ok {
 		return true // it is what is being found out; a query in a query is smaller than it

@@ -108,6 +108,11 @@ CREATE TABLE public.wings_2 PARTITION OF public.wings FOR VALUES IN (2);
 CREATE TABLE public.feathers (wing int REFERENCES public.wings ON DELETE CASCADE) PARTITION BY HASH (wing);
 CREATE TABLE public.feathers_0 PARTITION OF public.feathers FOR VALUES WITH (MODULUS 1, REMAINDER 0);
 INSERT INTO public.wings VALUES (1), (2); INSERT INTO public.feathers VALUES (1);
+CREATE TABLE public.a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo (id int);
+CREATE FUNCTION public.spoken(public.notes) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1.note';
+CREATE TABLE public.days (spoken timestamptz, "greatest" date, "coalesce" date, plain date);
+CREATE SCHEMA a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo;
+CREATE TABLE a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo.hidden (id int); CREATE TABLE public.hidden (id int);
 INSERT INTO public.users VALUES (1, 'ada', '2024-01-01', '2024-01-01');
 INSERT INTO public.notes VALUES (1, '2024-01-01', '{}');
 INSERT INTO public.parents VALUES (1); INSERT INTO public.children VALUES (1, 1); INSERT INTO public.grandchildren VALUES (1, 1);
@@ -136,6 +141,15 @@ SELECT id FROM users
 --- reads: public.users
 --- path: "$user", public
 SELECT id FROM users
+--- case: a name that is longer than names can be
+--- verdict: read
+--- reads: public.a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo
+SELECT * FROM public.a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo_indeed
+--- case: a path with a name that is longer than names can be
+--- verdict: read
+--- reads: a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo.hidden public.hidden
+--- path: a_name_that_is_as_long_as_postgresql_lets_any_name_be_and_no_mo_indeed, public
+SELECT id FROM hidden
 --- case: an unquoted name folds, a quoted one does not
 --- verdict: read
 --- reads: Mixed.Users public.users
@@ -286,6 +300,25 @@ SELECT '[to"day",)'::daterange
 --- reads: public.notes
 --- reason: text like 'now'
 SELECT lag('2024-01-01', 1, note) OVER (ORDER BY id)::date FROM notes
+--- case: a text by a function that is called like a column, where all columns of its name are dates
+--- verdict: unstable
+--- reads: public.notes
+--- reason: text like 'now'
+SELECT n.spoken::date FROM notes n
+--- case: a column that takes its name from the grammar, where all columns of that name are dates
+--- verdict: unstable
+--- reads: public.notes
+--- reason: text like 'now'
+SELECT s."greatest"::date FROM (SELECT greatest(note, '2000-01-01') FROM notes) s
+--- case: another one
+--- verdict: unstable
+--- reads: public.notes
+--- reason: text like 'now'
+SELECT "coalesce"::date FROM (SELECT coalesce(note, '2000-01-01') FROM notes) s
+--- case: a column whose name nothing else has
+--- verdict: read
+--- reads: public.days public.notes
+SELECT plain::date FROM days, (SELECT coalesce(note, 'x') FROM notes) s
 --- case: the value before in a window of dates
 --- verdict: read
 --- reads: public.users
