@@ -27,8 +27,12 @@ type Entry struct {
 	Floors Floors
 	// Stored is when the entry was made, Expires the end of its time to live.
 	Stored, Expires invalidation.Instant
+	// Stale is how long after its end the entry may still be answered while somebody asks for it anew.
+	Stale time.Duration
 	// Took is how long the upstream took for the result.
 	Took time.Duration
+	// Eventual is set where the time to live alone says how long the entry may be answered, Local where no edge may keep it.
+	Eventual, Local bool
 	// RowDescription is the reply to a Describe of the portal, RowDescription or NoData; empty where none was seen.
 	RowDescription []byte
 	// Body is the stored reply. Its last bytes are a ReadyForQuery outside a block.
@@ -62,6 +66,8 @@ type Options struct {
 // Stats are a cache's figures. Counters grow from the start of the process.
 type Stats struct {
 	Fills, Evictions, Voided uint64
+	// Stale counts answers behind the end of their time to live, while they were asked for anew.
+	Stale uint64
 	// Refused counts fills whose version was not above their floors (R4).
 	Refused uint64
 	Entries int
@@ -137,6 +143,19 @@ func (c *Cache) Find(hash uint64, key []byte, now invalidation.Instant) (e *Entr
 		return nil, 0
 	}
 	void := !e.Floors.Valid(e.Version)
+	if !void && now >= e.Expires && !e.over(now) {
+		// One asks for it anew; who comes meanwhile gets what is there.
+		f := s.mu.flights[hash]
+		refreshed := f != nil && bytes.Equal(f.key, key)
+		if refreshed {
+			s.mu.stats.Stale++
+		}
+		s.mu.Unlock()
+		if refreshed {
+			return e, 0
+		}
+		return nil, max(e.Took, 1)
+	}
 	if void || now >= e.Expires {
 		s.removeLocked(hash, e)
 		if void {
@@ -206,6 +225,7 @@ func (c *Cache) Stats() Stats {
 		sum.Fills += s.mu.stats.Fills
 		sum.Evictions += s.mu.stats.Evictions
 		sum.Voided += s.mu.stats.Voided
+		sum.Stale += s.mu.stats.Stale
 		sum.Refused += s.mu.stats.Refused
 		sum.Entries += s.mu.lru.Len()
 		sum.Bytes += s.mu.bytes
@@ -237,13 +257,16 @@ func (s *shard) sweep(now invalidation.Instant) int {
 		if void {
 			s.mu.stats.Voided++
 		}
-		if void || now >= e.Expires {
+		if void || e.over(now) {
 			s.removeLocked(hash, e)
 			gone++
 		}
 	}
 	return gone
 }
+
+// over reports whether the entry is of no use to anybody any more.
+func (e *Entry) over(now invalidation.Instant) bool { return now >= e.Expires.Add(e.Stale) }
 
 // TTL returns how long the entry may still be kept at now.
 func (e *Entry) TTL(now invalidation.Instant) time.Duration { return e.Expires.Until(now) }

@@ -40,7 +40,7 @@ func (h *home) explain(ctx context.Context, r api.ExplainRequest) (api.Explanati
 	e := api.Explanation{
 		Database: r.Database, User: r.User, SearchPath: found.Path, PathNote: note,
 		StatementExplanation: explained(found),
-		Decision:             api.Decision{Cache: decision.Cache, TTL: decision.TTL, Level: decision.Level, Reason: decision.Reason, Policy: decision.Policy},
+		Decision:             api.Decision{Cache: decision.Cache, TTL: decision.TTL, Level: decision.Level.String(), Reason: decision.Reason, Policy: decision.Policy},
 		Key:                  keyParts(r, who, initial, initialErr, d.Parameters),
 	}
 	e.Verdict, e.Reason = whole(d).Verdict, whole(d).Reason

@@ -78,7 +78,7 @@ func newHome(n *Node) (role, error) {
 	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Asked: h.certainty.poke, Logger: n.logger})
 	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
-		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, CompilationCache: cfg.Policies.CacheDir,
+		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, MaxEntryBytes: int64(cfg.Cache.MaxEntryBytes), CompilationCache: cfg.Policies.CacheDir,
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
 		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
 	})
@@ -199,11 +199,14 @@ func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.De
 	if h.node.config.Source == config.SourceWAL && !h.sources.following(who.Database) {
 		return session.Decision{Reason: "the database is not followed in the WAL, as source says it has to be"}
 	}
-	return session.Decision{Cache: decision.Cache, TTL: decision.TTL, Reason: decision.Reason}
+	return session.Decision{
+		Cache: decision.Cache, TTL: decision.TTL, Stale: decision.Stale, Eventual: decision.Level == statement.Eventual,
+		MaxBytes: decision.MaxResultBytes, Local: decision.Local, Reason: decision.Reason,
+	}
 }
 
 func (h *home) decide(ctx context.Context, who session.Identity, d *statement.Descriptor) policy.Decision {
-	return h.policies.Decide(ctx, policy.Query{Tenant: who.Tenant, Database: who.Database, User: who.User, Application: who.Application, Statement: d})
+	return h.policies.Decide(ctx, policy.Query{Tenant: who.Tenant, Database: who.Database, User: who.User, Application: who.Application, Statement: d, Level: h.level(who.Database)})
 }
 
 // InitialState implements [session.Analysis].

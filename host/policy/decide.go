@@ -16,10 +16,9 @@ type Query struct {
 	// Application is the session's application_name.
 	Application string
 	Statement   *statement.Descriptor
+	// Level is the level of the session's database.
+	Level statement.Level
 }
-
-// LevelBounded is the coherence level of every decision of this version.
-const LevelBounded = "bounded"
 
 // Decision is what the policies make of a statement.
 type Decision struct {
@@ -29,8 +28,14 @@ type Decision struct {
 	Reason string
 	// Policy names the policy that had the last word. Empty: none changed the defaults.
 	Policy string
-	// Level is the coherence level.
-	Level string
+	// Level is the coherence level: the database's, or Eventual.
+	Level statement.Level
+	// Stale is how long after its time to live a result may be answered while it is asked for anew.
+	Stale time.Duration
+	// MaxResultBytes is the size of the largest result that is kept, in bytes; 0: the node's own bound.
+	MaxResultBytes int64
+	// Local is set where only the home may keep a result.
+	Local bool
 	// Generation is the one that decided.
 	Generation uint64
 }
@@ -46,14 +51,14 @@ func (s *Set) Decide(ctx context.Context, q Query) Decision {
 			continue // replaced under our hands
 		}
 		if err != nil {
-			return Decision{Reason: "policy failed: " + err.Error(), Policy: d.Policy, Level: LevelBounded, Generation: g.number}
+			return Decision{Reason: "policy failed: " + err.Error(), Policy: d.Policy, Level: q.Level, Generation: g.number}
 		}
 		return d
 	}
 }
 
 func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, error) {
-	d := Decision{Level: LevelBounded, Generation: g.number}
+	d := Decision{Level: q.Level, Generation: g.number}
 	switch q.Statement.Verdict {
 	case statement.Read:
 		d.Cache, d.TTL, d.Reason = s.options.DefaultTTL > 0, s.options.DefaultTTL, "no policy says otherwise"
@@ -61,7 +66,7 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 			d.Reason = "default_ttl is 0"
 		}
 	case statement.Unstable:
-		d.Reason = "its answer can change without a write"
+		d.TTL, d.Reason = s.options.DefaultTTL, "its answer can change without a write" // where a policy keeps it all the same
 	default:
 		// No policy ever sees what is not a read.
 		d.Reason = "only reads are cached"
@@ -79,9 +84,9 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 			continue
 		}
 		if p.off.Load() {
-			return Decision{Reason: "policy is switched off after repeated failures", Policy: p.name, Level: LevelBounded, Generation: g.number}, nil
+			return Decision{Reason: "policy is switched off after repeated failures", Policy: p.name, Level: q.Level, Generation: g.number}, nil
 		}
-		c := call{query: q, defaultTTL: s.options.DefaultTTL, writeRate: s.options.WriteRate, decision: d}
+		c := call{query: q, defaultTTL: s.options.DefaultTTL, maxEntryBytes: s.options.MaxEntryBytes, writeRate: s.options.WriteRate, decision: d}
 		began := time.Now()
 		err := p.module.Decide(ctx, q.Tenant, &c)
 		if s.options.OnCall != nil && !errors.Is(err, engine.ErrClosed) {
@@ -102,9 +107,12 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 		}
 		d = c.decision
 	}
-	if q.Statement.Verdict != statement.Read && d.Cache {
-		// Caching what changes without a write needs the level eventual, which this version does not have.
-		d.Cache, d.Reason = false, "its answer can change without a write, whatever a policy says"
+	switch {
+	case !d.Cache || d.Level == statement.Eventual:
+	case q.Statement.Verdict != statement.Read:
+		d.Cache, d.Reason = false, "its answer can change without a write: that is kept at level eventual only"
+	case d.Level == statement.Strong && q.Level != statement.Strong:
+		d.Cache, d.Reason = false, "a policy asks for level strong, and its database is not: the upstream alone can say"
 	}
 	g.memo.put(key, d)
 	return d, nil
@@ -129,8 +137,10 @@ func (s *Set) failed(ctx context.Context, p *policy, err error) {
 type call struct {
 	query      Query
 	defaultTTL time.Duration
-	writeRate  func(database, relation string) int64
-	decision   Decision
+	// maxEntryBytes is the node's own bound.
+	maxEntryBytes int64
+	writeRate     func(database, relation string) int64
+	decision      Decision
 }
 
 func (c *call) Int(field abi.Field, index int) (int64, bool) {
@@ -234,9 +244,37 @@ func (c *call) Decided(decision abi.Decision) (int64, bool) {
 		return 0, true
 	case abi.DecisionTTLMS:
 		return c.decision.TTL.Milliseconds(), true
+	case abi.DecisionStaleMS:
+		return c.decision.Stale.Milliseconds(), true
+	case abi.DecisionLevel:
+		return levelNumber(c.decision.Level), true
+	case abi.DecisionMaxResultBytes:
+		if c.decision.MaxResultBytes > 0 {
+			return c.decision.MaxResultBytes, true
+		}
+		return c.maxEntryBytes, c.maxEntryBytes > 0
+	case abi.DecisionEdges:
+		if c.decision.Local {
+			return 0, true
+		}
+		return 1, true
 	default:
 		return 0, false
 	}
+}
+
+// levelNumber returns the ABI's number of a level; 0 is none of them.
+func levelNumber(l statement.Level) int64 {
+	switch l {
+	case statement.Bounded:
+		return 1
+	case statement.Strong:
+		return 2
+	case statement.Eventual:
+		return 3
+	case statement.Off:
+	}
+	return 0
 }
 
 func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
@@ -251,6 +289,29 @@ func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
 			return abi.ResultRefused
 		}
 		c.decision.TTL = time.Duration(value) * time.Millisecond
+	case abi.DecisionStaleMS:
+		if value < abi.MinStaleMS || value > abi.MaxStaleMS {
+			return abi.ResultRefused
+		}
+		c.decision.Stale = time.Duration(value) * time.Millisecond
+	case abi.DecisionLevel:
+		for _, l := range []statement.Level{statement.Bounded, statement.Strong, statement.Eventual} {
+			if levelNumber(l) == value {
+				c.decision.Level = l
+				return 0
+			}
+		}
+		return abi.ResultRefused
+	case abi.DecisionMaxResultBytes:
+		if value < abi.MinMaxResultBytes || c.maxEntryBytes > 0 && value > c.maxEntryBytes || c.decision.MaxResultBytes > 0 && value > c.decision.MaxResultBytes {
+			return abi.ResultRefused // it can only be lowered
+		}
+		c.decision.MaxResultBytes = value
+	case abi.DecisionEdges:
+		if value < abi.MinEdges || value > abi.MaxEdges {
+			return abi.ResultRefused
+		}
+		c.decision.Local = value == 0
 	default:
 		return abi.ResultUnknown
 	}

@@ -154,7 +154,7 @@ func TestWithoutPoliciesReadsAreKeptForTheDefault(t *testing.T) {
 			copied.Verdict = verdict
 			q.Statement = &copied
 		}))
-		if d.Cache != want || d.Reason == "" || d.Level != LevelBounded {
+		if d.Cache != want || d.Reason == "" || d.Level != statement.Bounded {
 			t.Errorf("decision for verdict %v = %+v, want cache %v", verdict, d, want)
 		}
 	}

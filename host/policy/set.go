@@ -22,6 +22,8 @@ type Options struct {
 	Folder string
 	// DefaultTTL is how long a result is kept where no policy says so.
 	DefaultTTL time.Duration
+	// MaxEntryBytes is the size of the largest result that the node keeps, in bytes; 0: policies cannot see it.
+	MaxEntryBytes int64
 	// CompilationCache keeps compiled modules between starts; empty: they are compiled at each.
 	CompilationCache string
 	// MaxFailures is how many failures in a row switch a policy off; 0: 5.

@@ -52,7 +52,7 @@ func TestShippedPolicyDecides(t *testing.T) {
 			got := set.Decide(context.Background(), query(func(q *Query) {
 				q.Statement = &statement.Descriptor{Verdict: statement.Read, Command: "SELECT", Normalized: "SELECT 1", Relations: test.relations}
 			}))
-			want := Decision{Cache: test.cache, TTL: test.ttl, Reason: test.reason, Policy: test.policy, Level: LevelBounded, Generation: set.Generation()}
+			want := Decision{Cache: test.cache, TTL: test.ttl, Reason: test.reason, Policy: test.policy, Generation: set.Generation()}
 			if got != want {
 				t.Errorf("relations %v: got %+v, want %+v", test.relations, got, want)
 			}

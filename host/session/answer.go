@@ -161,7 +161,7 @@ func (s *Session) planDescribeLocked(body []byte, now invalidation.Instant) bool
 	one := step{kind: wire.Describe, ofStatement: true, block: of.block}
 	if of.block == statement.NoBlock {
 		s.describeKey = appendStatementKey(s.describeKey[:0], &s.mu.state.prefix, of.part)
-		if one.entry = s.Cache.Get(s.Cache.Hash(s.describeKey), s.describeKey, now); one.entry == nil {
+		if one.entry = s.Cache.Get(s.Cache.Hash(s.describeKey), s.describeKey, now); one.entry == nil || s.eventualOnly && !one.entry.Eventual {
 			return false
 		}
 		p.proven = p.proven || of == &s.pending
@@ -182,7 +182,10 @@ func (s *Session) planExecuteLocked(raw []byte, now invalidation.Instant) bool {
 	}
 	e, took := s.Cache.Find(s.Cache.Hash(s.key), s.key, now)
 	if e == nil {
-		s.missed, s.took = !p.read, took
+		s.missed, s.took = !p.read && !s.eventualOnly, took
+		return false
+	}
+	if s.eventualOnly && !e.Eventual {
 		return false
 	}
 	p.proven = p.proven || p.statement == &s.pending
@@ -315,7 +318,7 @@ func (s *Session) answer(now invalidation.Instant) error {
 		}
 		if s.tunnel && (step.kind == wire.Query || step.kind == wire.Execute || step.ofStatement) {
 			if e := step.entry; e != nil {
-				facts = append(facts, statement.Fact{Index: statements, Fingerprint: e.Fingerprint, Verdict: statement.Read, Memory: true, Read: s.readFact(e.Version, e.Relations, e.TTL(now))})
+				facts = append(facts, statement.Fact{Index: statements, Fingerprint: e.Fingerprint, Verdict: statement.Read, Memory: true, Read: s.entryFact(e, now)})
 			}
 			statements++
 		}

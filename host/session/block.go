@@ -32,7 +32,7 @@ func (s *Session) makesBlockLocked(b statement.Block, status byte, promised bool
 		return promised
 	}
 	// An edge of ours has promised its client before it asks here: nothing is gained by a second promise.
-	return s.LazyBegin && !s.tunnel && status == wire.Idle && (b.Committed() || s.mu.committed)
+	return s.LazyBegin && !s.tunnel && !s.eventualOnly && status == wire.Idle && (b.Committed() || s.mu.committed)
 }
 
 // promiseSimple keeps the promise of a block that began with a simple query. The messages have its effect on the

@@ -168,7 +168,7 @@ func (s *Session) query(ctx context.Context, m []byte) error {
 		s.mu.Lock()
 		s.missed = false
 		reads := s.mu.state.reads(text)
-		if reads && s.obstacleLocked(now) == none && s.planQueryLocked(text, now) {
+		if reads && s.mayLocked(now) && s.planQueryLocked(text, now) {
 			behind := s.closeLocked(nil)
 			s.mu.Unlock()
 			err := s.answer(now)
@@ -227,7 +227,10 @@ func (s *Session) planQueryLocked(text []byte, now invalidation.Instant) bool {
 	if one.block == statement.NoBlock {
 		s.key = appendQueryKey(s.key[:0], &s.mu.state.prefix, text)
 		if one.entry, s.took = s.Cache.Find(s.Cache.Hash(s.key), s.key, now); one.entry == nil {
-			s.missed = true
+			s.missed = !s.eventualOnly
+			return false
+		}
+		if s.eventualOnly && !one.entry.Eventual {
 			return false
 		}
 		s.mu.last.entry = one.entry
@@ -300,7 +303,7 @@ func (s *Session) judge(ctx context.Context, f *fill, text string, reads bool) {
 	if f.d.Executes != "" {
 		f.d = s.resolve(ctx, f.d)
 	}
-	if f.d.Verdict == statement.Read && !f.d.Many {
+	if (f.d.Verdict == statement.Read || f.d.Verdict == statement.Unstable) && !f.d.Many && f.d.Executes == "" {
 		f.decision = s.Analysis.Decide(ctx, s.who, f.d)
 	}
 }
@@ -359,7 +362,7 @@ func (s *Session) segment(ctx context.Context) error {
 		now = invalidation.Now()
 		s.mu.Lock()
 		s.missed = false
-		hit := s.obstacleLocked(now) == none && s.planLocked(m, now)
+		hit := s.mayLocked(now) && s.planLocked(m, now)
 		if hit {
 			behind = s.closeLocked(s.adoptLocked())
 		}

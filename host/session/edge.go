@@ -122,7 +122,7 @@ func (s *Session) learn(status byte, following, speaks bool) (cacheable bool) {
 		s.mu.Unlock()
 		ttl := time.Duration(read.TTLMillis) * time.Millisecond
 		if keep {
-			s.store(result.fill, read.Epoch, invalidation.Version(read.Version), read.Relations, fact.Fingerprint, ttl)
+			s.store(result.fill, read, fact.Fingerprint, false)
 		}
 		if !result.describe {
 			l.outcome, l.reason, l.relations, l.ttl = miss, missed(result.fill), read.Relations, ttl

@@ -262,6 +262,7 @@ func (h *home) onlyReads(status byte) bool {
 		case d == nil || d.Many:
 			return false
 		case d.Verdict == statement.Read:
+		case d.Verdict == statement.Unstable && result.fill != nil && result.fill.decision.Eventual:
 		case d.Control == statement.ControlBegin && status == wire.InBlock:
 		default:
 			return false
@@ -423,29 +424,49 @@ func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
 	if result.describe {
 		relations = nil // a description changes with the schema, not with rows
 	}
+	d := f.decision
+	read := &statement.ReadFact{
+		Epoch: s.Journal.Epoch(), Version: uint64(f.stamp), Relations: relations, TTLMillis: max(d.TTL.Milliseconds(), 0),
+		StaleMillis: d.Stale.Milliseconds(), Eventual: d.Eventual, MaxBytes: d.MaxBytes,
+	}
 	if whole {
-		s.store(f, s.Journal.Epoch(), f.stamp, relations, f.d.Fingerprint, f.decision.TTL)
+		s.store(f, read, f.d.Fingerprint, d.Local)
+	}
+	if d.Local {
+		return statement.Fact{}, true
 	}
 	// An edge may have room for what the home had not.
-	return statement.Fact{Read: s.readFact(f.stamp, relations, f.decision.TTL)}, true
+	return statement.Fact{Read: read}, true
 }
 
-// readFact returns the conditions under which a result may be kept.
-func (s *Session) readFact(stamp invalidation.Version, relations []string, ttl time.Duration) *statement.ReadFact {
-	return &statement.ReadFact{Epoch: s.Journal.Epoch(), Version: uint64(stamp), Relations: relations, TTLMillis: max(ttl.Milliseconds(), 0)}
+// entryFact returns the conditions under which an edge may keep what the home has in memory; nil: it may not.
+func (s *Session) entryFact(e *cache.Entry, now invalidation.Instant) *statement.ReadFact {
+	if e.Local {
+		return nil
+	}
+	return &statement.ReadFact{
+		Epoch: s.Journal.Epoch(), Version: uint64(e.Version), Relations: e.Relations, TTLMillis: max(e.TTL(now).Milliseconds(), 0),
+		StaleMillis: e.Stale.Milliseconds(), Eventual: e.Eventual,
+	}
 }
 
 // store keeps a whole result. What does not belong to the present epoch, or is not above its floors, is not kept (R4).
-func (s *Session) store(f *fill, epoch string, stamp invalidation.Version, relations []string, fingerprint uint64, ttl time.Duration) {
-	floors, ok := s.Floors.Depend(epoch, s.who.Database, relations)
-	if !ok || ttl <= 0 {
+func (s *Session) store(f *fill, read *statement.ReadFact, fingerprint uint64, local bool) {
+	relations := read.Relations
+	if read.Eventual {
+		relations = nil // a write does not end it; a change of the schema, or of the epoch, does
+	}
+	ttl := time.Duration(read.TTLMillis) * time.Millisecond
+	floors, ok := s.Floors.Depend(read.Epoch, s.who.Database, relations)
+	if !ok || ttl <= 0 || read.MaxBytes > 0 && int64(len(f.body)+len(f.rowDescription)) > read.MaxBytes {
 		return
 	}
 	body := wire.AppendReadyIdle(f.body)
 	hash, now := s.Cache.Hash(f.key), invalidation.Now()
 	f.kept = s.Cache.Store(hash, &cache.Entry{
-		Key: f.key, Version: stamp, Floors: &floors, Stored: now, Expires: now.Add(ttl), Took: time.Duration(now - f.asked),
-		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: relations, Fingerprint: fingerprint,
+		Key: f.key, Version: invalidation.Version(read.Version), Floors: &floors, Stored: now, Expires: now.Add(ttl), Took: time.Duration(now - f.asked),
+		Stale: time.Duration(read.StaleMillis) * time.Millisecond, Eventual: read.Eventual, Local: local,
+		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: read.Relations, Fingerprint: fingerprint,
 	})
 	f.dead = true
 }

@@ -54,6 +54,9 @@ type last struct {
 	at  invalidation.Instant
 }
 
+// eventual reports whether the last statement was answered by an entry whose time to live alone counts.
+func (l *last) eventual() bool { return l.entry != nil && l.entry.Eventual }
+
 var lastColumns = []string{"outcome", "answered_by", "verdict", "level", "age", "ttl", "fingerprint", "relations", "reason"}
 
 // maxShown bounds the relations that are named.
@@ -76,9 +79,18 @@ func (s *Session) lastLocked() []string {
 		e := l.entry
 		l.relations, l.fingerprint = e.Relations, e.Fingerprint
 		by, verdict, level = node, statement.Read.String(), s.mu.level.String()
+		if e.Eventual {
+			level = statement.Eventual.String()
+		}
 		age, ttl = spell(now.Until(e.Stored)), spell(e.TTL(now))
 		l.reason = "answered from memory: nothing that it reads has changed since it was read"
-		if s.unleased {
+		switch {
+		case e.TTL(now) <= 0:
+			l.reason = "answered from memory behind the end of its time to live: another session was asking for it anew"
+		case e.Eventual:
+			l.reason = "answered from memory at level eventual: what it reads may have changed since it was read"
+		}
+		if s.unleased && (e.Eventual || s.mu.level == statement.Eventual) {
 			l.reason = "answered from memory at level eventual: the home has not been heard of for too long to know whether it has changed"
 		}
 	case miss:

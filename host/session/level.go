@@ -112,11 +112,11 @@ func (s *Session) demandLocked(level statement.Level, after string) {
 // errOrphaned ends the upstream's loop of a session that goes on without an upstream.
 var errOrphaned = errors.New("upstream gone, session goes on with what is in memory")
 
-// orphanLocked makes the session one without an upstream, where its level allows that: at an edge, at level eventual,
-// while the client waits for nothing and is in no block, and where the upstream ended without saying why. A backend that
+// orphanLocked makes the session one without an upstream, where its level allows that: at an edge, at level eventual, or
+// where its last answer was from an entry that is, while the client waits for nothing and is in no block, and where the upstream ended without saying why. A backend that
 // was ended says so, and ends its client.
 func (s *Session) orphanLocked() bool {
-	if s.Analysis != nil || s.mu.level != statement.Eventual || s.mu.status != wire.Idle || s.mu.closed || s.confused.Load() ||
+	if s.Analysis != nil || s.mu.level != statement.Eventual && !s.mu.last.eventual() || s.mu.status != wire.Idle || s.mu.closed || s.confused.Load() ||
 		s.mu.queue.owed() > 0 || s.mu.open || s.mu.skipping || s.reply.failed || s.reply.rest > 0 || s.draining.Load() {
 		return false
 	}

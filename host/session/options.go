@@ -24,6 +24,14 @@ type Identity struct {
 type Decision struct {
 	Cache bool
 	TTL   time.Duration
+	// Stale is how long after its time to live a result may be answered while it is asked for anew.
+	Stale time.Duration
+	// Eventual is set where the time to live alone says how long a result may be answered.
+	Eventual bool
+	// MaxBytes is the size of the largest result that is kept, in bytes; 0: the node's own bound.
+	MaxBytes int64
+	// Local is set where no edge may keep a result.
+	Local bool
 	// Reason says why, in words a person can read.
 	Reason string
 }

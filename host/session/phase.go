@@ -122,6 +122,14 @@ var obstacles = [...]obstacle{
 	closing:         ending,
 }
 
+// mayLocked reports whether a message that arrives now may be answered from memory: without a lease, by what is eventual
+// only.
+func (s *Session) mayLocked(now invalidation.Instant) bool {
+	o := s.obstacleLocked(now)
+	s.eventualOnly = o == leaseEnded
+	return o == none || s.eventualOnly
+}
+
 // obstacleLocked says whether a message that arrives now may be answered from memory: the one place that decides. It is
 // called by the client's loop only.
 func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
@@ -139,10 +147,10 @@ func (s *Session) obstacleLocked(now invalidation.Instant) obstacle {
 	case s.mu.after.version != 0 && !s.reachedLocked():
 		return notReached
 	case !s.Lease.Valid(now):
+		s.unleased = true
 		if s.mu.level != statement.Eventual {
 			return leaseEnded
 		}
-		s.unleased = true
 	case s.aheadLocked():
 		return wroteElsewhere
 	}

@@ -120,11 +120,12 @@ type Session struct {
 	// none is known.
 	missed bool
 	took   time.Duration
-	// unleased is set where the message at hand may be answered from memory though the lease has ended: level eventual.
-	unleased bool
-	out      []byte
-	plan     plan
-	pending  prepared
+	// unleased is set while the message at hand finds that the lease has ended, eventualOnly where it may all the same be
+	// answered by what is eventual.
+	unleased, eventualOnly bool
+	out                    []byte
+	plan                   plan
+	pending                prepared
 	// promise begins the block that was promised; promising is the one that a plan would make.
 	promise, promising promise
 	// ahead is what the upstream must get before the next message. sentLast is when it last got something.

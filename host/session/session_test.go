@@ -32,6 +32,7 @@ type analysis struct {
 	generation uint64
 	texts      map[string]*statement.Descriptor
 	initial    InitialSettings
+	decision   *Decision // nil: a minute
 }
 
 func (a *analysis) Describe(_ context.Context, _, _, sql string) *statement.Descriptor {
@@ -52,6 +53,9 @@ func (a *analysis) Generation(string) uint64 {
 }
 
 func (a *analysis) Decide(context.Context, Identity, *statement.Descriptor) Decision {
+	if a.decision != nil {
+		return *a.decision
+	}
 	return Decision{Cache: true, TTL: time.Minute}
 }
 
@@ -79,6 +83,7 @@ func newAnalysis() *analysis {
 		"select a":  {Verdict: statement.Read, Relations: []string{"public.a"}, Command: "SELECT"},
 		"select b":  {Verdict: statement.Read, Relations: []string{"public.b"}, Command: "SELECT"},
 		"update a":  {Verdict: statement.Write, Writes: statement.Closure{Relations: []string{"public.a"}}, Command: "UPDATE"},
+		"select t":  {Verdict: statement.Unstable, Relations: []string{"public.a"}, Command: "SELECT"},
 		"begin":     {Verdict: statement.Session, Control: statement.ControlBegin},
 		"commit":    {Verdict: statement.Session, Control: statement.ControlCommit},
 		"rollback":  {Verdict: statement.Session, Control: statement.ControlRollback},
@@ -297,9 +302,17 @@ func bind(statement, value string) []byte {
 
 func newRig(t *testing.T) (*rig, *journal, chan net.Conn) {
 	t.Helper()
+	return decidedRig(t, nil)
+}
+
+// decidedRig is newRig with a decision for every statement.
+func decidedRig(t *testing.T, d *Decision) (*rig, *journal, chan net.Conn) {
+	t.Helper()
 	j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
 	backends := make(chan net.Conn, 1)
-	shared := node(newAnalysis(), j, backends)
+	a := newAnalysis()
+	a.decision = d
+	shared := node(a, j, backends)
 	return connect(t, shared, backends, false), j, backends
 }
 

@@ -40,6 +40,12 @@ type ReadFact struct {
 	Relations []string `json:"relations"`
 	// TTLMillis is how long the result may still be kept, in milliseconds.
 	TTLMillis int64 `json:"ttl_ms"`
+	// StaleMillis is how long after that it may be answered while somebody asks for it anew, in milliseconds.
+	StaleMillis int64 `json:"stale_ms,omitempty"`
+	// Eventual is set where the time to live alone says how long it may be answered.
+	Eventual bool `json:"eventual,omitempty"`
+	// MaxBytes is the size of the largest result that may be kept, in bytes; 0: the node's own bound.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
 }
 
 // WriteFact is a write's event, for the edge that forwarded it (R7).

@@ -83,3 +83,58 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 		t.Errorf("after the policy went: TTL %d by %q", ttl, policy)
 	}
 }
+
+// put writes a policy that states integer decisions, pairs of a decision and its value, into a new folder.
+func put(t *testing.T, pairs ...int64) (folder string) {
+	t.Helper()
+	var code []byte
+	for i := 0; i < len(pairs); i += 2 {
+		if i > 0 {
+			code = append(code, 0x1a) // drop
+		}
+		code = append(code, w.Code(w.Const(int32(pairs[i])), w.Const64(pairs[i+1]), w.Call(w.SetInt))...)
+	}
+	folder = t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "p.wasm"), w.Decide(code...).Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// TestPolicyKeepsADashboardForAWhile caches what changes by itself, at level eventual.
+func TestPolicyKeepsADashboardForAWhile(t *testing.T) {
+	folder := put(t, 1, 1, 4, 3) // CACHE = 1, LEVEL = eventual
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+	edge := c.Edges[0]
+	conn := cluster.Connect(t, c.URL(edge))
+	const dashboard = "select now()::text || ' ' || sum(price) from products"
+	first := cluster.Get(t, conn, dashboard)
+	edge.WantHit(conn, first, dashboard)
+	cluster.Exec(t, conn, "update products set price = price + 1")
+	edge.WantHit(conn, first, dashboard)
+	c.DB.Exec("create table something ()") // a change of the schema, which the home finds by itself
+	edge.AwaitInvalidation("public.products", 0)
+	for cluster.Get(t, conn, dashboard) == first {
+		edge.AwaitInvalidation("public.products", 0)
+	}
+}
+
+// TestPolicyKeepsResultsAtTheHome is residency: no edge keeps anything of it.
+func TestPolicyKeepsResultsAtTheHome(t *testing.T) {
+	folder := put(t, 8, 0) // EDGES = 0
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+	edge := c.Edges[0]
+	conn := cluster.Connect(t, c.URL(edge))
+	cluster.Get(t, conn, priceOf+"$1", 5)
+	hits, _, _ := c.Home.Counted(func() {
+		for range 3 {
+			edge.WantMiss(conn, "5.00", priceOf+"$1", 5)
+		}
+	})
+	if hits != 3 {
+		t.Errorf("the home answered %d of 3 from memory", hits)
+	}
+	if entries := edge.Stats().Cache.Entries; entries != 0 {
+		t.Errorf("the edge keeps %d entries", entries)
+	}
+}
