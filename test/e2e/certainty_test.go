@@ -192,6 +192,8 @@ func TestR12NothingFromMemoryOnceTheLeaseRanOut(t *testing.T) {
 	}
 	version := c.Home.Stats().Version
 	l.cut.Lock()
+	mend := sync.OnceFunc(l.cut.Unlock)
+	t.Cleanup(mend) // before the nodes end, which wait for their connections
 	cut := invalidation.Now()
 	for i, node := range nodes {
 		for {
@@ -213,7 +215,7 @@ func TestR12NothingFromMemoryOnceTheLeaseRanOut(t *testing.T) {
 	if status := c.Home.Call("GET", "/readyz", "", nil, &ready); status != 503 || ready.Ready {
 		t.Errorf("readyz says %d, %t, without Postgres", status, ready.Ready)
 	}
-	l.cut.Unlock()
+	mend()
 	edge.AwaitInvalidation("public.products", version+1)
 	for _, node := range nodes {
 		node.AwaitReady()
