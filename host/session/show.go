@@ -36,10 +36,10 @@ func (s *Session) shown(text []byte) *show {
 	return nil
 }
 
-// awaitRepliesLocked waits until all that the client has sent is answered, so that what the node answers itself comes in
-// its place. It does not where an answer depends on what the client sends next.
+// awaitRepliesLocked waits until all that was sent is answered, so that what the node answers itself comes in its place,
+// and no end of a transaction takes its portal along. It does not where an answer depends on what the client sends next.
 func (s *Session) awaitRepliesLocked() {
-	for s.headLocked() != nil && s.mu.queue.owed() > 0 && s.mu.status != 0 && !s.mu.copying && !s.mu.skipping && !s.mu.closed && !s.confused.Load() {
+	for s.headLocked() != nil && s.mu.status != 0 && !s.mu.copying && !s.mu.skipping && !s.mu.closed && !s.confused.Load() {
 		s.mu.room.Wait()
 	}
 }
@@ -146,15 +146,14 @@ var flushMsg = []byte{wire.Flush, 0, 0, 0, 4}
 // needs no other answer.
 func (s *Session) showExtended(before []byte, kind byte, body []byte) (sent, answered bool, err error) {
 	s.mu.Lock()
-	sh, formats := s.shownLocked(kind, body)
-	if sh == nil || s.confused.Load() {
+	if sh, _ := s.shownLocked(kind, body); sh == nil || s.confused.Load() {
 		s.mu.Unlock()
 		return false, false, nil
 	}
 	s.mu.open = true // the Sync has not been sent
-	owed := s.headLocked() != nil && s.mu.queue.owed() > 0
+	outstanding := s.headLocked() != nil
 	s.mu.Unlock()
-	if owed || len(before) > 0 || len(s.ahead) > 0 {
+	if outstanding || len(before) > 0 || len(s.ahead) > 0 {
 		if err := s.sendAround(before, flushMsg); err != nil {
 			return true, false, err
 		}
@@ -165,9 +164,14 @@ func (s *Session) showExtended(before []byte, kind byte, body []byte) (sent, ans
 	case s.mu.skipping:
 		s.mu.Unlock()
 		return true, true, nil // PostgreSQL would skip it
-	case s.mu.queue.owed() > 0 || s.mu.status != wire.Idle && s.mu.status != wire.InBlock || s.mu.closed || s.confused.Load():
+	case s.headLocked() != nil || s.mu.status != wire.Idle && s.mu.status != wire.InBlock || s.mu.closed || s.confused.Load():
 		s.mu.Unlock()
 		return true, false, nil
+	}
+	sh, formats := s.shownLocked(kind, body)
+	if sh == nil {
+		s.mu.Unlock()
+		return true, false, nil // what ended meanwhile took its portal along
 	}
 	out := s.showLocked(sh, formats, kind, body)
 	s.mu.Unlock()

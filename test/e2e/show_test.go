@@ -196,6 +196,13 @@ func TestShowLastKeepsTheOrderOfAPipeline(t *testing.T) {
 	if got := string(raw.ask(simpleQuery("deallocate s"))); !strings.Contains(got, "DEALLOCATE") {
 		t.Errorf("DEALLOCATE of it: %q", got)
 	}
+	// A portal ends with its transaction, also where that ends while the node waits.
+	raw.ask(simpleQuery("begin isolation level repeatable read"))
+	raw.ask(encode(&pgproto3.Parse{Name: "s", Query: show}, &pgproto3.Bind{DestinationPortal: "p", PreparedStatement: "s"}, &pgproto3.Sync{}))
+	raw.send(append(simpleQuery("commit"), encode(&pgproto3.Execute{Portal: "p"}, &pgproto3.Sync{})...))
+	if got := string(raw.answer()) + string(raw.answer()); !strings.Contains(got, "COMMIT") || !strings.Contains(got, "34000") {
+		t.Errorf("a portal behind its transaction: %q, want COMMIT and 34000", got)
+	}
 	if got := string(raw.ask(simpleQuery("show perihelion.other"))); !strings.Contains(got, "42704") {
 		t.Errorf("another name: %q, want PostgreSQL's own answer", got)
 	}
