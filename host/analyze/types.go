@@ -284,7 +284,8 @@ func (w *walk) names() *columnNames {
 		case *pg.ColumnDef, *pg.CTESearchClause, *pg.CTECycleClause, *pg.JsonTable, *pg.RangeTableFunc:
 			c.all = true
 		case *pg.SelectStmt:
-			c.all = c.all || len(n.ValuesLists) > 0
+			// A set operation has the names of its first arm, and the values of all.
+			c.all = c.all || len(n.ValuesLists) > 0 || n.Op != pg.SetOperation_SETOP_NONE
 		}
 	})
 	return c
@@ -295,6 +296,9 @@ func (w *walk) oneColumn(f *pg.FuncCall) bool {
 	_, name, ok := qualified(f.GetFuncname())
 	return ok && (name == "generate_series" || name == "generate_subscripts" || name == "unnest")
 }
+
+// constructNames are what columns are called by that are a construct of the grammar and may be a text, or hold one.
+var constructNames = []string{"array", "case", "coalesce", "greatest", "least", "nullif", "row"}
 
 func (c *columnNames) hide(names ...*pg.Node) {
 	for _, n := range names {
@@ -308,7 +312,11 @@ func (c *columnNames) target(n *pg.ResTarget) {
 	case n.Name != "":
 		c.given[n.Name] = append(c.given[n.Name], n.Val)
 	default:
-		// PostgreSQL takes the name from within the expression (FigureColname): that of a column in it may be it.
+		// PostgreSQL takes the name from within the expression (FigureColname): that of a column in it may be it, or the
+		// construct's own.
+		for _, name := range constructNames {
+			c.other[name] = struct{}{}
+		}
 		visit(n.Val.ProtoReflect(), func(m protoreflect.Message) {
 			switch of := m.Interface().(type) {
 			case *pg.ColumnRef:

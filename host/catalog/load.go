@@ -298,6 +298,12 @@ func (a *assembly) readTypes(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+// checked returns the types that are, or hold, domains whose checks are more than a function of the value.
+func (a *assembly) checked() []uint32 {
+	checked := slices.AppendSeq([]uint32{}, maps.Keys(a.effects)) // never nil, which would be a null
+	return slices.AppendSeq(checked, maps.Keys(a.unsteady))
+}
+
 func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 	if a.unchanged("pg_proc", "pg_namespace", "pg_type", composites, "pg_language") && a.sameDomains() && slices.Equal(a.clock, a.before.kept.clock) && !a.before.kept.bodies {
 		a.snapshot.functions, a.functions = a.before.functions, a.before.kept.functions
@@ -311,9 +317,7 @@ func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 		least, most                         int
 	)
 	to := []any{&oid, &name, &schema, &builtin, &volatility, &row, &clock, &arguments, &least, &most, &body, &module}
-	checked := slices.AppendSeq([]uint32{}, maps.Keys(a.effects)) // never nil, which would be a null
-	checked = slices.AppendSeq(checked, maps.Keys(a.unsteady))
-	return a.forEach(ctx, tx, queryFunctions, []any{a.clock, checked}, to, functionBytes, func() {
+	return a.forEach(ctx, tx, queryFunctions, []any{a.clock, a.checked()}, to, functionBytes, func() {
 		f := Callee[Function]{Name: a.intern(name), Is: Function{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), RowArgument: row,
 			ClockTyped: clock, Arguments: a.intern(arguments), MinArguments: least, MaxArguments: most,
@@ -334,7 +338,7 @@ func (a *assembly) readFunctions(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (a *assembly) readOperators(ctx context.Context, tx pgx.Tx) error {
-	if a.unchanged("pg_operator", "pg_proc", "pg_namespace", "pg_type", composites, "pg_language") {
+	if a.unchanged("pg_operator", "pg_proc", "pg_namespace", "pg_type", composites, "pg_language") && a.sameDomains() {
 		a.snapshot.operators, a.operators = a.before.operators, a.before.kept.operators
 		return a.keeps(operatorBytes * len(a.operators))
 	}
@@ -345,7 +349,7 @@ func (a *assembly) readOperators(ctx context.Context, tx pgx.Tx) error {
 		builtin                            bool
 	)
 	to := []any{&oid, &name, &schema, &builtin, &volatility, &operands, &module}
-	return a.forEach(ctx, tx, queryOperators, nil, to, operatorBytes, func() {
+	return a.forEach(ctx, tx, queryOperators, []any{a.checked()}, to, operatorBytes, func() {
 		o := Callee[Operator]{Name: a.intern(name), Is: Operator{
 			Schema: a.intern(schema), Builtin: builtin, Volatility: Volatility(volatility[0]), Operands: a.intern(operands), Module: a.intern(module),
 		}}

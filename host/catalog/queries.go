@@ -178,11 +178,12 @@ FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
 WHERE NOT starts_with(n.nspname::text, 'pg_temp_')`
 
 	// queryOperators: the planner may put an operator's commutator or negator in its place, and theirs, so that the worst of them
-	// counts where it is not built in.
+	// counts where it is not built in. A domain whose checks run code that is not known makes it volatile, as it does a function.
 	queryOperators = `
 WITH RECURSIVE impure_operator(oid, volatility) AS MATERIALIZED (
-  SELECT o.oid, coalesce(p.provolatile::text, 'v') FROM pg_operator o LEFT JOIN pg_proc p ON p.oid = o.oprcode
-  WHERE o.oid >= 16384 AND coalesce(p.provolatile, 'v') <> 'i'
+  SELECT o.oid, CASE WHEN c.checked THEN 'v' ELSE coalesce(p.provolatile::text, 'v') END FROM pg_operator o LEFT JOIN pg_proc p ON p.oid = o.oprcode,
+    LATERAL (SELECT ARRAY[o.oprleft, o.oprright, o.oprresult] && $1 AS checked) c
+  WHERE o.oid >= 16384 AND (c.checked OR coalesce(p.provolatile, 'v') <> 'i')
   UNION SELECT x.oid, i.volatility FROM impure_operator i JOIN pg_operator x ON x.oid >= 16384 AND i.oid IN (x.oprcom, x.oprnegate)),
 worst(oid, volatility) AS MATERIALIZED (SELECT oid, max(volatility) FROM impure_operator GROUP BY oid)
 SELECT o.oid, o.oprname::text, n.nspname::text, f.builtin, coalesce(w.volatility, p.provolatile::text, 'v'),
