@@ -8,7 +8,7 @@ func (w *world) function() {
 	s, name := g.schema(), g.one("f0", "f1", "f2", "f3")
 	r, t := pick(g, w.relations), pick(g, w.only("rp"))
 	count := fmt.Sprintf("SELECT count(*)::int + $1 FROM %s WHERE n > 2", r)
-	makes := "CREATE FUNCTION " + s + "." + name + "(int) RETURNS int "
+	makes := "CREATE FUNCTION " + s + "." + name + "(int) RETURNS int " + g.one("", "", "", "SECURITY DEFINER ", "SET search_path = a, b ", "SET timezone = 'Asia/Tokyo' ", "STRICT ", "PARALLEL SAFE ")
 	f := function{schema: s, name: name, result: "int"}
 	switch g.n(16) {
 	case 0:

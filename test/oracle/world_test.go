@@ -92,7 +92,7 @@ var extras = []struct{ name, kind, definition string }{
 	{"tt", "other", "tt timetz DEFAULT '12:00+00'"},
 	{"up", "int", "up int DEFAULT a.wr(1)"},
 	{"chk", "int", "chk int DEFAULT 3 CHECK (a.wr(chk) > -1000)"},
-	{"pt", "other", "pt a.wild DEFAULT 5"},
+	{"pt", "wild", "pt a.wild DEFAULT 5"},
 	{"wc", "int", "wc int DEFAULT 3 CHECK (wc::a.wild > -1000000)"},
 	{"wg", "int", "wg int GENERATED ALWAYS AS (n + 1) STORED CHECK ((wg::text)::a.wild <> 0)"},
 	{"xml", "text", "xml text DEFAULT query_to_xml('SELECT a.wr(2)', true, true, '')::text"},
@@ -146,11 +146,13 @@ func generateWorld(t *rapid.T) *world {
 	w.path = g.one("a, b", "b, a", "a", "c, a, b", `"$user", b`, "b, pg_catalog, a")
 	w.do("CREATE TYPE a.mood AS ENUM ('sad', 'ok', 'now')")
 	w.do("CREATE DOMAIN a.pos AS int CHECK (VALUE > -1000000)")
-	w.do("CREATE TYPE a.pair AS (k int, d text)")
-	w.do("CREATE TABLE a.trace (id int, n int)")
+	w.do("CREATE TYPE a.pair AS (k int, q text)")
+	w.do("CREATE TABLE a.trace (id int, n int, \"coalesce\" date, \"case\" date)")
 	w.do("INSERT INTO a.trace VALUES (1, 1), (2, 2)")
 	// Writes a table that others read.
 	w.do("CREATE FUNCTION a.wr(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE a.trace SET n = n + 1; RETURN $1; END'")
+	w.do("CREATE FUNCTION a.wr2(int, int) RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE a.trace SET n = n + 100; RETURN $1; END'")
+	w.do("CREATE AGGREGATE a.ag(int) (SFUNC = a.wr2, STYPE = int, INITCOND = 0)")
 	w.do("CREATE DOMAIN a.wild AS int CHECK (a.wr(VALUE) > -1000000)")
 	w.add(&relation{schema: "a", name: "trace", kind: 'r', columns: []column{{"id", "int"}, {"n", "int"}}})
 
@@ -327,7 +329,14 @@ func (w *world) attachCode() {
 	r, other := pick(g, w.only("rp")), pick(g, w.only("rp"))
 	name := fmt.Sprint("code", len(w.ddl))
 	event := g.one("INSERT", "UPDATE", "DELETE")
-	switch g.n(6) {
+	switch g.n(7) {
+	case 6:
+		views := w.only("v")
+		if len(views) == 0 {
+			return
+		}
+		w.do("CREATE FUNCTION c.%s() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE %s SET n = n, id = id + 50 WHERE id > 5; RETURN NULL; END'", name, other)
+		w.do("CREATE TRIGGER %s INSTEAD OF %s ON %s FOR EACH ROW EXECUTE FUNCTION c.%s()", name, event, pick(g, views), name)
 	case 0, 1:
 		w.do("CREATE FUNCTION c.%s() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF pg_trigger_depth() < 3 THEN UPDATE %s SET n = n, id = id + 50 WHERE id > 5; END IF; RETURN NULL; END'", name, other)
 		w.do("CREATE TRIGGER %s AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION c.%s()", name, g.one(event, "INSERT OR UPDATE OR DELETE", "TRUNCATE"), r, g.one("STATEMENT", "STATEMENT", "ROW"), name)
@@ -354,6 +363,12 @@ func (w *world) operator() {
 		"VOLATILE LANGUAGE plpgsql AS 'BEGIN UPDATE a.trace SET n = 7; RETURN true; END'")
 	w.do("CREATE FUNCTION %s.opf(int, int) RETURNS bool %s", s, kind)
 	w.do("CREATE OPERATOR %s.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = %s.opf)", s, s)
+	if g.percent(25) {
+		// The int on the left becomes one of the domain, unseen.
+		w.do("CREATE FUNCTION %s.wildop(a.wild, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true'", s)
+		w.do("CREATE OPERATOR %s.==== (LEFTARG = a.wild, RIGHTARG = int, FUNCTION = %s.wildop)", s, s)
+		w.operators = append(w.operators, "OPERATOR("+s+".====)")
+	}
 	w.operators = append(w.operators, "OPERATOR("+s+".===)")
 	if w.inPath(s) {
 		w.operators = append(w.operators, "===")
@@ -371,8 +386,5 @@ func (w *world) oddities() {
 	case 3:
 		w.do("CREATE FUNCTION b.equals(text, a.mood) RETURNS bool VOLATILE LANGUAGE plpgsql AS 'BEGIN UPDATE a.trace SET n = 3; RETURN true; END'")
 		w.do("CREATE OPERATOR b.= (LEFTARG = text, RIGHTARG = a.mood, FUNCTION = b.equals)")
-	case 4:
-		w.do("CREATE TABLE c.odd (id int, \"coalesce\" date)")
-		w.add(&relation{schema: "c", name: "odd", kind: 'r', columns: []column{{"id", "int"}, {`"coalesce"`, "date"}}})
 	}
 }

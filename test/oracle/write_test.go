@@ -16,12 +16,34 @@ type write struct {
 // GoString is a write as a failure's log shows it.
 func (w write) GoString() string { return w.kind + ": " + w.sql }
 
+// hidden are the places where a call that writes can stand.
+var hidden = []string{
+	"SELECT id FROM {t} ORDER BY {f}(id)", "SELECT id FROM {t} LIMIT {f}(3)", "SELECT count(*) FILTER (WHERE {f}(id) > 0) FROM {t}", "SELECT 1 FROM {t} GROUP BY {f}(id)", "VALUES (1), ({f}(2))",
+	"SELECT sum(id) OVER w FROM {t} WINDOW w AS (PARTITION BY {f}(id))", "SELECT DISTINCT ON ({f}(id)) id FROM {t}", "SELECT * FROM {t} l JOIN {t} r ON {f}(l.id) = r.id", "SELECT (ARRAY[1, 2])[{f}(1)]", "SELECT ROW({f}(1))",
+	"SELECT * FROM generate_series(1, {f}(2))", "SELECT * FROM ROWS FROM ({f}(1), generate_series(1, 2))", "SELECT id FROM {t} TABLESAMPLE bernoulli ({f}(50))", "SELECT CASE WHEN {f}(1) > 0 THEN 1 END", "SELECT coalesce(NULL, {f}(1))",
+	"SELECT id FROM {t} GROUP BY GROUPING SETS ((id), ({f}(1)))", "WITH x AS (SELECT {f}(1)) SELECT * FROM x", "SELECT EXISTS (SELECT {f}(1))", "SELECT 5::a.wild", "SELECT id::a.wild FROM {t}", "SELECT '{1,2}'::a.wild[]",
+	"DECLARE cur CURSOR FOR SELECT {f}(1); FETCH ALL FROM cur; CLOSE cur", "CREATE TEMP TABLE kept AS SELECT {f}(1)", "EXPLAIN (ANALYZE) SELECT {f}(1)", "COPY (SELECT {f}(1)) TO STDOUT", "SELECT query_to_xml('SELECT a.wr(1)', true, true, '')",
+	"UPDATE {t} SET n = n WHERE {f}(id) > 0", "INSERT INTO {t} (id, n) VALUES (33, 1) RETURNING {f}(id)", "DELETE FROM {t} WHERE id = {f}(1)", "INSERT INTO {t} (id, n) SELECT {f}(34), 1", "SELECT a.ag(id) FROM {t}",
+	"SELECT (SELECT {f}(z.id)) FROM {t} z", "SELECT id FROM {t} FETCH FIRST {f}(2) ROWS ONLY", "SELECT NOT ({f}(1) = ANY (ARRAY[1]))", "SELECT id = {f}(1) IS TRUE FROM {t}", "SELECT {f}(1) UNION SELECT 2", "SELECT json_build_object('a', {f}(1))",
+	"MERGE INTO {t} u USING (SELECT {f}(1) AS k) o ON o.k = u.id WHEN MATCHED THEN UPDATE SET n = u.n", "PREPARE wr AS SELECT {f}(1); EXECUTE wr; DEALLOCATE wr", "CREATE TEMP VIEW seen AS SELECT 1; SELECT {f}(1)",
+}
+
+// shadowWrites are as shadows: a common table expression never stands for what is written to.
+var shadowWrites = []string{
+	"WITH %[1]s AS (SELECT 61 AS id, 1 AS n) INSERT INTO %[1]s (id, n) SELECT id, n FROM %[1]s",
+	"WITH %[1]s AS (SELECT id FROM %[2]s) DELETE FROM %[3]s u USING %[1]s WHERE u.id = %[1]s.id",
+	"WITH %[1]s AS (SELECT 2 AS id) UPDATE %[1]s SET n = 4 WHERE id IN (SELECT id FROM %[1]s)",
+	"WITH x AS (WITH %[1]s AS (SELECT 1) DELETE FROM %[1]s WHERE id = 3 RETURNING id) SELECT * FROM x",
+	"WITH x AS (DELETE FROM %[1]s RETURNING id), %[1]s AS (SELECT id FROM x) SELECT count(*) FROM %[1]s",
+	"WITH %[1]s AS (UPDATE %[3]s SET n = 2 RETURNING id) SELECT * FROM %[1]s",
+}
+
 // temporary reports whether what the statement makes is seen by its own session alone.
 func (w write) temporary() bool { return w.kind == "temporary" }
 
 // writeKinds are how often each is drawn.
 var writeKinds = strings.Fields(strings.Repeat("insert update delete merge truncate cte refresh ", 3) +
-	strings.Repeat("conflict copy call select function ddl ddl ddl ", 2) + "temporary several explain execute harmless wild wild default")
+	strings.Repeat("conflict copy call select function hidden shadow ddl ddl ddl ", 2) + "temporary several explain execute harmless wild wild default")
 
 func (w *world) write() write {
 	g := w.g
@@ -98,6 +120,13 @@ func (w *world) writeOf(kind string, t *relation) write {
 		default:
 			made.sql = fmt.Sprintf("SELECT u.%s FROM %s u", f.name, f.of)
 		}
+	case "hidden":
+		made.sql = strings.ReplaceAll(strings.ReplaceAll(pick(g, hidden), "{t}", name), "{f}", g.one("a.wr", "a.wr", "a.ag"))
+		if strings.Contains(made.sql, "a.ag(") && strings.Contains(made.sql, "VALUES") {
+			made.sql = "SELECT a.ag(id) OVER (ORDER BY id) FROM " + name
+		}
+	case "shadow":
+		made.sql = fmt.Sprintf(pick(g, shadowWrites), t.name, w.spelled(pick(g, w.relations)), t.String())
 	case "explain":
 		made.sql = "EXPLAIN ANALYZE " + w.writeOf(g.one("update", "delete", "insert", "select"), t).sql
 	case "execute":
