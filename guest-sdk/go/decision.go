@@ -38,6 +38,28 @@ func (d *Decision) CurrentTTL() (ttl time.Duration, ok bool) {
 	return d.guest.duration(readBack + decisionTTLMS)
 }
 
+// Share says who shares the result. The whole tenant is refused where a relation has row security.
+func (d *Decision) Share(share Share) error {
+	return check("state who shares the result", d.guest.host.setInt(decisionShare, int64(share)))
+}
+
+// AskOnResult asks for the function given to [OnResult] to be called with each result.
+func (d *Decision) AskOnResult(yes bool) error {
+	return check("ask for each result", d.guest.host.setInt(decisionAskOnResult, number(yes)))
+}
+
+func number(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// Tag adds a tag by which the result can be voided, of at most [MaxTag] bytes.
+func (d *Decision) Tag(tag string) error {
+	return check("add the tag "+tag, d.guest.host.setBytes(decisionTag, tag))
+}
+
 // Reason says why, to people: in an explanation, the dashboard and the metrics. It is cut to [MaxReason].
 func (d *Decision) Reason(reason string) error {
 	return check("state the reason", d.guest.host.setBytes(decisionReason, cut(reason, MaxReason)))

@@ -23,6 +23,9 @@
 // A module built so is a library: its init functions run once per instance, its main never does. The package exports
 // what the host calls, so that a policy needs no export of its own.
 //
+// Beside Decide there are [OnResult] and [OnTick], a store ([Get], [Set]) and counters ([Count]). What the host at hand
+// does not serve answers with an error of [CodeUnknown], or is not called.
+//
 // The host calls an instance from one goroutine at a time, and so nothing here may be called from another. It keeps
 // each decision, and so a decision must follow from what the statement tells and from the configuration alone. Fields
 // and decisions of this version are listed in docs/policy-abi.md.

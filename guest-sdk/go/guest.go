@@ -14,6 +14,10 @@ type host interface {
 	count(field int32) int32
 	setInt(decision int32, value int64) int32
 	setBytes(decision int32, text string) int32
+	selects(i int32) int32
+	kvGet(key string, buf []byte) int32
+	kvSet(key, value string, ttlMS int64) int32
+	metricAdd(name string, delta int64) int32
 	config(buf []byte) int32
 	nowMillis() int64
 	log(level int32, line string)
@@ -37,6 +41,8 @@ type guest struct {
 	host          host
 	decideFunc    func(Statement, *Decision) error
 	configureFunc func([]byte) error
+	resultFunc    func(Statement, Result, *Decision) error
+	tickFunc      func(Tick) error
 	// buffer is what bytes are read into, before they are copied out.
 	buffer []byte
 	// taken is how many bytes were allocated for the host's answers since the last collection.
@@ -74,8 +80,29 @@ func (g *guest) decide() int32 {
 	if g.decideFunc == nil {
 		return g.fail("decide", errors.New("the policy gave no function to policy.Decide"))
 	}
+	return g.run("decide", func() error { return g.decideFunc(Statement{g}, &Decision{g}) })
+}
+
+// onResult is the hook. A policy that has no use for it has nothing to say.
+func (g *guest) onResult() int32 {
+	if g.resultFunc == nil {
+		return succeeded
+	}
+	return g.run("on_result", func() error { return g.resultFunc(Statement{g}, Result{g}, &Decision{g}) })
+}
+
+// onTick is the hook.
+func (g *guest) onTick() int32 {
+	if g.tickFunc == nil {
+		return succeeded
+	}
+	return g.run("on_tick", func() error { return g.tickFunc(Tick{g}) })
+}
+
+// run runs a policy's function in a hook.
+func (g *guest) run(hook string, function func() error) int32 {
 	g.err = nil
-	err := g.decideFunc(Statement{g}, &Decision{g})
+	err := function()
 	if cap(g.buffer) > keepBuffer {
 		g.buffer = nil
 	}
@@ -88,7 +115,7 @@ func (g *guest) decide() int32 {
 		err = g.err
 	}
 	if err != nil {
-		return g.fail("decide", err)
+		return g.fail(hook, err)
 	}
 	return succeeded
 }

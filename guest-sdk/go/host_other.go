@@ -19,6 +19,10 @@ func (nobody) getBytes(int32, int32, []byte) int32 { return int32(CodeUnknown) }
 func (nobody) count(int32) int32                   { return int32(CodeUnknown) }
 func (nobody) setInt(int32, int64) int32           { return int32(CodeUnknown) }
 func (nobody) setBytes(int32, string) int32        { return int32(CodeUnknown) }
+func (nobody) selects(int32) int32                 { return int32(CodeWrongHook) }
+func (nobody) kvGet(string, []byte) int32          { return int32(CodeNoIndex) }
+func (nobody) kvSet(string, string, int64) int32   { return int32(CodeQuota) }
+func (nobody) metricAdd(string, int64) int32       { return 0 }
 func (nobody) config([]byte) int32                 { return 0 }
 func (nobody) nowMillis() int64                    { return time.Now().UnixMilli() }
 

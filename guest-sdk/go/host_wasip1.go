@@ -25,6 +25,12 @@ func configure() int32 { return module.configure() }
 //go:wasmexport decide
 func decide() int32 { return module.decide() }
 
+//go:wasmexport on_result
+func onResult() int32 { return module.onResult() }
+
+//go:wasmexport on_tick
+func onTick() int32 { return module.onTick() }
+
 //go:wasmimport perihelion_v1 get_int
 func importGetInt(field, index int32) int64
 
@@ -39,6 +45,18 @@ func importSetInt(decision int32, value int64) int32
 
 //go:wasmimport perihelion_v1 set_bytes
 func importSetBytes(decision int32, text string) int32
+
+//go:wasmimport perihelion_v1 select
+func importSelect(i int32) int32
+
+//go:wasmimport perihelion_v1 kv_get
+func importKVGet(key string, buf unsafe.Pointer, size uint32) int32
+
+//go:wasmimport perihelion_v1 kv_set
+func importKVSet(key, value string, ttlMS int64) int32
+
+//go:wasmimport perihelion_v1 metric_add
+func importMetricAdd(name string, delta int64) int32
 
 //go:wasmimport perihelion_v1 config
 func importConfig(buf unsafe.Pointer, size uint32) int32
@@ -60,6 +78,16 @@ func (imports) count(field int32) int32 { return importCount(field) }
 func (imports) setInt(decision int32, value int64) int32 { return importSetInt(decision, value) }
 
 func (imports) setBytes(decision int32, text string) int32 { return importSetBytes(decision, text) }
+
+func (imports) selects(i int32) int32 { return importSelect(i) }
+
+func (imports) kvGet(key string, buf []byte) int32 {
+	return importKVGet(key, unsafe.Pointer(unsafe.SliceData(buf)), uint32(len(buf)))
+}
+
+func (imports) kvSet(key, value string, ttlMS int64) int32 { return importKVSet(key, value, ttlMS) }
+
+func (imports) metricAdd(name string, delta int64) int32 { return importMetricAdd(name, delta) }
 
 func (imports) config(buf []byte) int32 {
 	return importConfig(unsafe.Pointer(unsafe.SliceData(buf)), uint32(len(buf)))

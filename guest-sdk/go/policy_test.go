@@ -2,7 +2,9 @@ package policy
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,9 @@ type fake struct {
 	failing map[int32]Code     // fields and decisions that answer a code
 	json    string
 	lies    bool // about an item's length, for ever
+	stored  map[string]string
+	hot     []map[int32]int64 // the integers of each hot statement
+	counted map[string]int64
 	set     map[int32]any
 	logged  []string
 }
@@ -70,9 +75,38 @@ func (f *fake) state(decision int32, value any) int32 {
 
 func (f *fake) setInt(decision int32, value int64) int32   { return f.state(decision, value) }
 func (f *fake) setBytes(decision int32, text string) int32 { return f.state(decision, text) }
-func (f *fake) config(buf []byte) int32                    { return fill(buf, f.json) }
-func (f *fake) nowMillis() int64                           { return 1_700_000_000_123 }
-func (f *fake) log(_ int32, line string)                   { f.logged = append(f.logged, line) }
+
+func (f *fake) selects(i int32) int32 {
+	if int(i) >= len(f.hot) {
+		return int32(CodeNoIndex)
+	}
+	f.ints = f.hot[i]
+	return 0
+}
+
+func (f *fake) kvGet(key string, buf []byte) int32 {
+	if value, ok := f.stored[key]; ok {
+		return fill(buf, value)
+	}
+	return int32(CodeNoIndex)
+}
+
+func (f *fake) kvSet(key, value string, ttlMS int64) int32 {
+	if ttlMS < 0 {
+		return int32(CodeRefused)
+	}
+	f.stored[key] = value + " " + strconv.FormatInt(ttlMS, 10)
+	return 0
+}
+
+func (f *fake) metricAdd(name string, delta int64) int32 {
+	f.counted[name] += delta
+	return 0
+}
+
+func (f *fake) config(buf []byte) int32  { return fill(buf, f.json) }
+func (f *fake) nowMillis() int64         { return 1_700_000_000_123 }
+func (f *fake) log(_ int32, line string) { f.logged = append(f.logged, line) }
 
 // decideWith runs the hook with a function on a host.
 func decideWith(f *fake, decide func(Statement, *Decision) error) int32 {
@@ -300,5 +334,98 @@ func TestReadingAFieldAllocatesItsCopyOnly(t *testing.T) {
 	s.Relations()
 	if got := testing.AllocsPerRun(100, func() { s.Relations() }); got > 7 {
 		t.Errorf("three relations took %v allocations, want at most 7: the list, and a text and a closure each", got)
+	}
+}
+
+func TestEveryDecisionIsStated(t *testing.T) {
+	f := &fake{}
+	result := decideWith(f, func(_ Statement, d *Decision) error {
+		return errors.Join(d.StaleFor(time.Second), d.Level(CoherenceEventual), d.MaxResultBytes(1000), d.Share(ShareTenant), d.AskOnResult(true), d.Edges(false), d.Tag("a"))
+	})
+	want := map[int32]any{
+		decisionStaleMS: int64(1000), decisionLevel: int64(3), decisionMaxResultBytes: int64(1000), decisionShare: int64(2),
+		decisionAskOnResult: int64(1), decisionEdges: int64(0), decisionTag: "a",
+	}
+	if result != succeeded || !maps.Equal(f.set, want) {
+		t.Errorf("decide = %d, stated %v, want %v", result, f.set, want)
+	}
+}
+
+func TestResultsAreTold(t *testing.T) {
+	f := &fake{ints: map[int32]int64{fieldRows: 3, fieldBytes: 400, fieldLatencyUS: 5000}, lists: map[int32][]string{fieldReason: {"why"}, fieldRegion: {"eu"}}}
+	g := &guest{host: f}
+	if got := g.onResult(); got != succeeded {
+		t.Errorf("on_result of a policy without it = %d, want success", got)
+	}
+	g.resultFunc = func(s Statement, r Result, d *Decision) error {
+		rows, _ := r.Rows()
+		bytes, _ := r.Bytes()
+		latency, ok := r.Latency()
+		if rows != 3 || bytes != 400 || latency != 5*time.Millisecond || !ok || s.VerdictReason() != "why" || s.Region() != "eu" {
+			t.Errorf("%d rows, %d bytes, %v, %v, %q in %q", rows, bytes, latency, ok, s.VerdictReason(), s.Region())
+		}
+		return d.TTL(time.Second)
+	}
+	if got := g.onResult(); got != succeeded || f.set[decisionTTLMS] != int64(1000) {
+		t.Errorf("on_result = %d, stated %v", got, f.set)
+	}
+	g.resultFunc = func(Statement, Result, *Decision) error { return errors.New("no") }
+	if got := g.onResult(); got != failed || len(f.logged) != 1 || f.logged[0] != "on_result: no" {
+		t.Errorf("a failing on_result = %d, logged %q", got, f.logged)
+	}
+}
+
+func TestTicksGoThroughTheHotStatements(t *testing.T) {
+	f := &fake{hot: []map[int32]int64{
+		{fieldHits: 10, fieldMisses: 1, fieldInvalidations: 2, fieldAgeMS: 1500, fieldRows: 7}, {fieldHits: 5}, {fieldHits: 1},
+	}}
+	g := &guest{host: f}
+	if got := g.onTick(); got != succeeded {
+		t.Errorf("on_tick of a policy without it = %d, want success", got)
+	}
+	var hits []int64
+	g.tickFunc = func(tick Tick) error {
+		for h, d := range tick.Statements() {
+			n, _ := h.Hits()
+			if hits = append(hits, n); n == 10 {
+				misses, _ := h.Misses()
+				invalidations, _ := h.Invalidations()
+				age, _ := h.Age()
+				rows, _ := h.Mean.Rows()
+				if misses != 1 || invalidations != 2 || age != 1500*time.Millisecond || rows != 7 {
+					t.Errorf("%d misses, %d invalidations, %v, %d rows", misses, invalidations, age, rows)
+				}
+			}
+			if n == 5 {
+				return d.Cache(true)
+			}
+		}
+		return nil
+	}
+	if got := g.onTick(); got != succeeded || !slices.Equal(hits, []int64{10, 5}) || f.set[decisionCache] != int64(1) {
+		t.Errorf("on_tick = %d, saw %v, stated %v; want it to stop at the second", got, hits, f.set)
+	}
+}
+
+func TestStoreAndCounters(t *testing.T) {
+	f := &fake{stored: map[string]string{"long": strings.Repeat("x", 2*firstBuffer)}, counted: map[string]int64{}}
+	before := module.host
+	module.host = f
+	defer func() { module.host = before }()
+	if value, ok, err := Get("long"); len(value) != 2*firstBuffer || !ok || err != nil {
+		t.Errorf("Get(long) = %d bytes, %v, %v", len(value), ok, err)
+	}
+	if value, ok, err := Get("none"); value != "" || ok || err != nil {
+		t.Errorf("Get(none) = %q, %v, %v, want nothing and no error", value, ok, err)
+	}
+	if err := errors.Join(Set("a", "v", 0), Set("b", "v", time.Microsecond), Count("n", 2), Count("n", 3)); err != nil {
+		t.Error(err)
+	}
+	var refusal *Error
+	if err := Set("a", "w", -1); !errors.As(err, &refusal) || refusal.Code != CodeRefused {
+		t.Errorf("a negative time: %v, want it refused", err)
+	}
+	if f.stored["a"] != "v 0" || f.stored["b"] != "v 1" || f.counted["n"] != 5 {
+		t.Errorf("stored %q and %q, counted %d", f.stored["a"], f.stored["b"], f.counted["n"])
 	}
 }

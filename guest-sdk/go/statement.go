@@ -48,6 +48,12 @@ func (s Statement) Comment(key string) (value string, ok bool) {
 // Functions returns each function that the statement calls, as schema.name.
 func (s Statement) Functions() []string { return s.guest.list(fieldFunction) }
 
+// VerdictReason returns why the verdict is what it is, in words.
+func (s Statement) VerdictReason() string { return s.guest.bytes(fieldReason, 0) }
+
+// Region returns the region of the node that decides.
+func (s Statement) Region() string { return s.guest.bytes(fieldRegion, 0) }
+
 // Fingerprint returns the same number for statements that differ in literals only.
 func (s Statement) Fingerprint() (fingerprint uint64, ok bool) {
 	n, ok := s.guest.int(fieldFingerprint, 0)
