@@ -28,6 +28,7 @@ func generate(text []byte) ([]file, error) {
 	}{
 		{"runtime/abi/abi_gen.go", hostLayout},
 		{"guest-sdk/go/abi_gen.go", guestLayout},
+		{"guest-sdk/c/perihelion_abi.h", headerLayout},
 		{"docs/policy-abi.md", pageLayout},
 	} {
 		out, err := render(f.layout, c)
@@ -47,6 +48,8 @@ func render(layout string, c *contract) ([]byte, error) {
 		"camel":   camel,
 		"comment": comment,
 		"kind":    kindConstant,
+		"ctype":   cType,
+		"cline":   cLine,
 		"kinds":   kinds,
 		"phrase":  sentence,
 		"quoted":  quoted,
@@ -95,6 +98,14 @@ func kindConstant(kind string) string {
 	default:
 		return ""
 	}
+}
+
+// cType is a value type in C.
+func cType(t string) string { return map[string]string{"i32": "int32_t", "i64": "int64_t"}[t] }
+
+// cLine sets a text as a comment in C, on a line of its own, whatever it holds.
+func cLine(text string) string {
+	return "/* " + strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "*/", "* /") + " */"
 }
 
 // sentence ends a text with a full stop.

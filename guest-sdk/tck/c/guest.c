@@ -1,22 +1,6 @@
 // The conformance kit's guest in C, without a library: it makes the calls that a script names, and logs what they
 // answered. The script language is described in script.go.
-#include <stdint.h>
-
-#define IMPORT(name) __attribute__((import_module("perihelion_v1"), import_name(#name)))
-#define EXPORT(name) __attribute__((export_name(#name)))
-
-IMPORT(get_int) int64_t get_int(int32_t field, int32_t index);
-IMPORT(get_bytes) int32_t get_bytes(int32_t field, int32_t index, void *buf, int32_t cap);
-IMPORT(count) int32_t count(int32_t field);
-IMPORT(set_int) int32_t set_int(int32_t decision, int64_t value);
-IMPORT(set_bytes) int32_t set_bytes(int32_t decision, const void *buf, int32_t len);
-IMPORT(select) int32_t select_statement(int32_t i);
-IMPORT(config) int32_t config(void *buf, int32_t cap);
-IMPORT(now_ms) int64_t now_ms(void);
-IMPORT(kv_get) int32_t kv_get(const void *k, int32_t klen, void *buf, int32_t cap);
-IMPORT(kv_set) int32_t kv_set(const void *k, int32_t klen, const void *v, int32_t vlen, int64_t ttl_ms);
-IMPORT(metric_add) int32_t metric_add(const void *name, int32_t len, int64_t delta);
-IMPORT(log) void log_line(int32_t level, const void *buf, int32_t len);
+#include "../../c/perihelion_abi.h"
 
 static char script[4096];
 static char scratch[72 * 1024];
@@ -76,7 +60,7 @@ static int64_t argument(struct word w) {
 
 static __attribute__((noinline)) int32_t recurse(int32_t n) { return sink ? 0 : recurse(n + 1) + n; }
 
-#define P(n) ((void *)(uintptr_t)(uint32_t)a[n])
+#define P(n) ((char *)(uintptr_t)(uint32_t)a[n])
 #define I(n) ((int32_t)a[n])
 
 // step runs one line, and returns whether the hook is to end with a code.
@@ -94,18 +78,18 @@ static int step(struct word *w, int n, int32_t *code) {
   put(' ');
   if (is(w[0], "show")) put_text(P(0), I(1));
   else if (is(w[0], "calls")) put_number(calls);
-  else if (is(w[0], "get_int")) put_number(get_int(I(0), I(1)));
-  else if (is(w[0], "get_bytes")) put_number(get_bytes(I(0), I(1), P(2), I(3)));
-  else if (is(w[0], "count")) put_number(count(I(0)));
-  else if (is(w[0], "set_int")) put_number(set_int(I(0), a[1]));
-  else if (is(w[0], "set_bytes")) put_number(set_bytes(I(0), P(1), I(2)));
-  else if (is(w[0], "select")) put_number(select_statement(I(0)));
-  else if (is(w[0], "config")) put_number(config(P(0), I(1)));
-  else if (is(w[0], "now_ms")) put_number(now_ms());
-  else if (is(w[0], "kv_get")) put_number(kv_get(P(0), I(1), P(2), I(3)));
-  else if (is(w[0], "kv_set")) put_number(kv_set(P(0), I(1), P(2), I(3), a[4]));
-  else if (is(w[0], "metric_add")) put_number(metric_add(P(0), I(1), a[2]));
-  else if (is(w[0], "log")) { log_line(I(0), P(1), I(2)); put('-'); }
+  else if (is(w[0], "get_int")) put_number(perihelion_get_int(I(0), I(1)));
+  else if (is(w[0], "get_bytes")) put_number(perihelion_get_bytes(I(0), I(1), I(2), I(3)));
+  else if (is(w[0], "count")) put_number(perihelion_count(I(0)));
+  else if (is(w[0], "set_int")) put_number(perihelion_set_int(I(0), a[1]));
+  else if (is(w[0], "set_bytes")) put_number(perihelion_set_bytes(I(0), I(1), I(2)));
+  else if (is(w[0], "select")) put_number(perihelion_select(I(0)));
+  else if (is(w[0], "config")) put_number(perihelion_config(I(0), I(1)));
+  else if (is(w[0], "now_ms")) put_number(perihelion_now_ms());
+  else if (is(w[0], "kv_get")) put_number(perihelion_kv_get(I(0), I(1), I(2), I(3)));
+  else if (is(w[0], "kv_set")) put_number(perihelion_kv_set(I(0), I(1), I(2), I(3), a[4]));
+  else if (is(w[0], "metric_add")) put_number(perihelion_metric_add(I(0), I(1), a[2]));
+  else if (is(w[0], "log")) { perihelion_log(I(0), I(1), I(2)); put('-'); }
   else { put('?'); put_text(w[0].at, w[0].length); }
   return 0;
 }
@@ -132,23 +116,23 @@ static int32_t run(const char *hook, int length) {
     answers = 1;
     if (step(w + 1, n - 1, &result)) break;
   }
-  if (answers) log_line(0, line, line_length);
+  if (answers) perihelion_log(PERIHELION_LOG_INFO, (int32_t)(uintptr_t)line, line_length);
   return result;
 }
 
 // asked runs the script that the statement's SQL is.
 static int32_t asked(const char *hook) {
-  int32_t length = get_bytes(1, 0, script, sizeof script);
+  int32_t length = perihelion_get_bytes(PERIHELION_FIELD_SQL, 0, (int32_t)(uintptr_t)script, sizeof script);
   return run(hook, length < 0 || length > (int32_t)sizeof script ? 0 : length);
 }
 
-EXPORT(configure) int32_t hook_configure(void) {
-  int32_t length = config(script, sizeof script);
+PERIHELION_HOOK(configure) {
+  int32_t length = perihelion_config((int32_t)(uintptr_t)script, sizeof script);
   return run("configure", length < 0 || length > (int32_t)sizeof script ? 0 : length);
 }
-EXPORT(decide) int32_t hook_decide(void) { return asked("decide"); }
-EXPORT(on_result) int32_t hook_on_result(void) { return asked("on_result"); }
-EXPORT(on_tick) int32_t hook_on_tick(void) { return asked("on_tick"); }
+PERIHELION_HOOK(decide) { return asked("decide"); }
+PERIHELION_HOOK(on_result) { return asked("on_result"); }
+PERIHELION_HOOK(on_tick) { return asked("on_tick"); }
 
 // A compiler calls these on its own.
 void *memset(void *to, int c, unsigned long n) {
