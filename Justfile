@@ -41,6 +41,10 @@ test *args: setup policies
     go vet ./...
     go test -race -timeout 15m "$@" ./...
 
+# Run simulated histories until the adversary finds an answer that is too old: `just simulate -sim.first=1000 -sim.histories=100000`
+simulate *args:
+    go test ./test/simulation -run 'Promise|Linearisable' -v -count=1 -timeout 0 -sim.histories=8000 "$@"
+
 # Look for mistakes and for code that is not formatted (golangci-lint takes two minutes to build the first time)
 lint:
     go run {{ golangci }} run ./...

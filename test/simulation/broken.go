@@ -41,6 +41,8 @@ const (
 	R9PublishesStatements
 	// R9ForgetsLostWrites appends nothing where a connection was lost with a write in flight.
 	R9ForgetsLostWrites
+	// R11DoesNotWait sends a strong write before every edge has its hold.
+	R11DoesNotWait
 	// R12TrustsTheStore voids nothing when the store comes back.
 	R12TrustsTheStore
 	brokens
@@ -60,6 +62,7 @@ var brokenNames = [brokens]string{
 	R8DropsEvents:         "R8 events are dropped",
 	R9PublishesStatements: "R9 a block is published by its statements",
 	R9ForgetsLostWrites:   "R9 a write whose reply is lost is not published",
+	R11DoesNotWait:        "R11 a strong write does not wait for the edges",
 	R12TrustsTheStore:     "R12 a store that went back is trusted",
 }
 

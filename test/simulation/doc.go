@@ -5,6 +5,6 @@
 // and what the home knows of that grammar.
 //
 // Everything that happens in a history follows from its seed: each part draws from a source of its own, so that what one
-// draws does not depend on when another does, and the network lets no two things happen at one moment. What the clients
+// draws does not depend on when another does, and the network lets hardly two things happen at one moment. What the clients
 // saw is judged by package history.
 package simulation

@@ -99,6 +99,10 @@ func (h *home) start() {
 	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: 32, MaxStaleness: maxStaleness, Logger: h.w.logger("home")})
 	h.shared.Floors, h.shared.Analysis = h.log.Floors(), analysis{h.w.broken}
 	h.shared.Lease.Forever()
+	if h.w.strong {
+		h.shared.Level = func(string) statement.Level { return statement.Strong }
+		h.shared.Holds = holds{h.w, h.log, h.registry}
+	}
 	h.api = api.New(api.Options{
 		AuthToken: token, Stats: func() api.Stats { return api.Stats{} }, Metrics: http.NotFoundHandler(),
 		Home: &api.Home{
@@ -169,6 +173,40 @@ func (j *journal) append(database string, changed statement.Closure) invalidatio
 	version := j.log.Append(database, tables)
 	j.home.w.trace("home", "appends %d: %s %v", version, database, tables)
 	return version
+}
+
+// holds are the home's half of R11, as the program's home has it.
+type holds struct {
+	w        *world
+	log      *invalidation.Log
+	registry *registry.Registry
+}
+
+// Hold implements [session.Holds].
+func (h holds) Hold(ctx context.Context, database string, changing statement.Closure) (uint64, error) {
+	tables := slices.Clone(changing.Relations)
+	if changing.Anything {
+		tables = nil
+	}
+	id, at := h.log.Hold(database, tables)
+	h.w.trace("home", "holds %v by %d at %d", tables, id, at)
+	if h.w.broken == R11DoesNotWait {
+		return id, nil
+	}
+	if err := h.registry.Await(ctx, at); err != nil {
+		h.log.Release(id)
+		return 0, err
+	}
+	h.w.trace("home", "has waited for hold %d", id)
+	return id, nil
+}
+
+// Release implements [session.Holds].
+func (h holds) Release(ids ...uint64) {
+	if len(ids) > 0 {
+		h.w.trace("home", "releases holds %v", ids)
+		h.log.Release(ids...)
+	}
 }
 
 // watch looks whether the database is the one that it was. Where it went away, all that was read from it before may be

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -36,9 +37,11 @@ type network struct {
 		sync.Mutex
 		listeners map[string]*listener
 		conns     []*conn
-		dialled   map[route]int
+		dialled   map[string]int
 		// blocked is until when nothing passes on a route.
 		blocked map[route]time.Time
+		// stalled is the same for an edge's stream alone.
+		stalled map[route]time.Time
 		// slow is until when a route takes longer, and by how much.
 		slow map[route]slowness
 	}
@@ -51,8 +54,8 @@ type slowness struct {
 
 func newNetwork(w *world) *network {
 	n := &network{w: w}
-	n.mu.listeners, n.mu.dialled, n.mu.blocked = map[string]*listener{}, map[route]int{}, map[route]time.Time{}
-	n.mu.slow = map[route]slowness{}
+	n.mu.listeners, n.mu.dialled, n.mu.blocked = map[string]*listener{}, map[string]int{}, map[route]time.Time{}
+	n.mu.slow, n.mu.stalled = map[route]slowness{}, map[route]time.Time{}
 	return n
 }
 
@@ -95,9 +98,10 @@ func (n *network) slowDown(r route, by, d time.Duration) {
 	n.mu.slow[r] = slowness{time.Now().Add(d), by}
 }
 
-// takes returns how long what is sent now is on its way.
-func (n *network) takes(r route, chance *rand.Rand) time.Duration {
-	d := n.latency(r).draw(chance)
+// takes returns how long what is sent now is on its way. It follows from the moment: whether what is sent at one moment is
+// sent in one write or in two must make no difference to what is sent later.
+func (n *network) takes(r route, half string) time.Duration {
+	d := n.latency(r).draw(n.w.chance(half + " " + n.w.now().String()))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if s := n.mu.slow[r]; time.Now().Before(s.until) {
@@ -106,9 +110,19 @@ func (n *network) takes(r route, chance *rand.Rand) time.Duration {
 	return d
 }
 
-func (n *network) blockedUntil(r route) time.Time {
+// stall lets nothing pass for a while of what a home tells an edge in its stream.
+func (n *network) stall(r route, d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.mu.stalled[r] = time.Now().Add(d)
+}
+
+func (n *network) blockedUntil(r route, stream bool) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if stream && n.mu.stalled[r].After(n.mu.blocked[r]) {
+		return n.mu.stalled[r]
+	}
 	return n.mu.blocked[r]
 }
 
@@ -138,20 +152,22 @@ func (n *network) dial(ctx context.Context, from, at string, tap func([]byte) []
 	to, _, _ := strings.Cut(at, ":")
 	there, back := route{from, to}, route{to, from}
 	n.mu.Lock()
-	n.mu.dialled[there]++
-	name := fmt.Sprintf("%s>%s#%d", from, at, n.mu.dialled[there])
+	name := fmt.Sprintf("%s>%s@%v", from, at, n.w.now())
+	if n.mu.dialled[name]++; n.mu.dialled[name] > 1 {
+		name += fmt.Sprintf("#%d", n.mu.dialled[name])
+	}
 	n.mu.Unlock()
 	ours := newConn(n, name, there, back)
 	theirs := &conn{network: n, name: name, out: ours.in, in: ours.out}
 	ours.in.tap = tap
 	for {
 		// There and back again: a connection that is asked for while nothing passes waits until it does.
-		wait := n.takes(there, ours.out.chance) + n.takes(back, ours.in.chance)
+		wait := n.takes(there, ours.out.name) + n.takes(back, ours.in.name)
 		if !sleep(ctx, wait) {
 			return nil, context.Cause(ctx)
 		}
-		until := n.blockedUntil(there)
-		if other := n.blockedUntil(back); other.After(until) {
+		until := n.blockedUntil(there, false)
+		if other := n.blockedUntil(back, false); other.After(until) {
 			until = other
 		}
 		blocked := time.Until(until)
@@ -318,7 +334,7 @@ type chunk struct {
 type half struct {
 	network *network
 	route   route
-	chance  *rand.Rand
+	name    string
 	// apart keeps what waits for the same moment from happening at the same moment.
 	apart time.Duration
 	tap   func([]byte) []byte
@@ -329,6 +345,7 @@ type half struct {
 		size              int
 		last              time.Time
 		ended, gone       bool // by its writer, by its reader
+		stream            bool // of events
 		broken            bool
 		readBy, writeBy   time.Time
 		readable, writeOK chan struct{}
@@ -336,8 +353,8 @@ type half struct {
 }
 
 func newHalf(n *network, name string, r route) *half {
-	h := &half{network: n, route: r, chance: n.w.chance(name)}
-	h.apart = time.Duration(h.chance.Int64N(int64(10 * time.Microsecond)))
+	h := &half{network: n, route: r, name: name}
+	h.apart = time.Duration(n.w.chance(name).Int64N(int64(10 * time.Microsecond)))
 	h.mu.readable, h.mu.writeOK = make(chan struct{}, 1), make(chan struct{}, 1)
 	return h
 }
@@ -351,7 +368,7 @@ func wake(c chan struct{}) {
 
 // pushLocked sends a chunk on its way.
 func (h *half) pushLocked(c chunk) {
-	c.at = time.Now().Add(h.network.takes(h.route, h.chance))
+	c.at = time.Now().Add(h.network.takes(h.route, h.name))
 	if !c.at.After(h.mu.last) {
 		c.at = h.mu.last.Add(1)
 	}
@@ -375,6 +392,9 @@ func (h *half) write(p []byte) (int, error) {
 		case passed(h.mu.writeBy):
 			return 0, os.ErrDeadlineExceeded
 		case h.mu.size < window:
+			if h.mu.last.IsZero() {
+				h.mu.stream = bytes.Contains(p, []byte("text/event-stream"))
+			}
 			h.pushLocked(chunk{data: slices.Clone(p)})
 			return len(p), nil
 		}
@@ -416,7 +436,7 @@ func (h *half) read(p []byte) (int, error) {
 		if len(h.mu.chunks) > 0 {
 			c := &h.mu.chunks[0]
 			at := c.at
-			if blocked := h.network.blockedUntil(h.route); blocked.After(at) {
+			if blocked := h.network.blockedUntil(h.route, h.mu.stream); blocked.After(at) {
 				at = blocked.Add(h.apart)
 			}
 			if !time.Now().Before(at) {

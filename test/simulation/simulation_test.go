@@ -29,17 +29,17 @@ type figures struct {
 }
 
 // explore runs histories on all processors until n have been run, or one has failed where that is enough.
-func explore(t *testing.T, broken Broken, from uint64, n int, enough bool) *figures {
+func explore(t *testing.T, setup Setup, from uint64, n int, enough bool) *figures {
 	t.Helper()
 	f := &figures{}
 	var taken atomic.Uint64
 	var over atomic.Bool
-	t.Run(broken.String(), func(t *testing.T) {
+	t.Run(setup.Broken.String(), func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
 			t.Run(fmt.Sprintf("worker %d", i), func(t *testing.T) {
 				t.Parallel()
 				for i := taken.Add(1) - 1; i < uint64(n) && !over.Load(); i = taken.Add(1) - 1 {
-					if failed := f.add(Run(t, from+i, broken, false)); failed && enough {
+					if failed := f.add(Run(t, from+i, setup)); failed && enough {
 						over.Store(true)
 					}
 				}
@@ -69,9 +69,17 @@ func (f *figures) String() string {
 }
 
 // TestHistoriesKeepThePromise lets the adversary look for an answer that is too old.
-func TestHistoriesKeepThePromise(t *testing.T) {
+func TestHistoriesKeepThePromise(t *testing.T) { keep(t, Setup{}) }
+
+// TestStrongHistoriesAreLinearisable lets it look for an answer that no order explains.
+func TestStrongHistoriesAreLinearisable(t *testing.T) { keep(t, Setup{Strong: true}) }
+
+func keep(t *testing.T, setup Setup) {
+	t.Helper()
+	traced := setup
+	traced.Traced = true
 	if *seed != 0 {
-		r := Run(t, *seed, None, true)
+		r := Run(t, *seed, traced)
 		t.Log("\n" + r.Trace)
 		for _, v := range r.Violations {
 			t.Error(v)
@@ -79,12 +87,12 @@ func TestHistoriesKeepThePromise(t *testing.T) {
 		return
 	}
 	began := time.Now()
-	f := explore(t, None, *first, *histories, false)
+	f := explore(t, setup, *first, *histories, false)
 	t.Logf("%v, in %v", f, time.Since(began).Round(time.Millisecond))
 	for i, r := range f.failed {
-		t.Errorf("-sim.seed=%d: %d violations, the first:\n%v", r.Seed, len(r.Violations), r.Violations[0])
+		t.Errorf("-run '^%s$' -sim.seed=%d: %d violations, the first:\n%v", t.Name(), r.Seed, len(r.Violations), r.Violations[0])
 		if i == 0 {
-			t.Log("\n" + Run(t, r.Seed, None, true).Trace)
+			t.Log("\n" + Run(t, r.Seed, traced).Trace)
 		}
 	}
 	if f.hits == 0 {
@@ -93,12 +101,12 @@ func TestHistoriesKeepThePromise(t *testing.T) {
 }
 
 // enoughSeeds is within how many histories a broken rule has to be noticed.
-const enoughSeeds = 1000
+const enoughSeeds = 2000
 
 // TestEachRuleBrokenIsNoticed breaks one rule after the other. A rule whose breakage nobody notices is not tested.
 func TestEachRuleBrokenIsNoticed(t *testing.T) {
 	for broken := None + 1; broken < brokens; broken++ {
-		f := explore(t, broken, *first, enoughSeeds, true)
+		f := explore(t, Setup{Broken: broken, Strong: broken == R11DoesNotWait}, *first, enoughSeeds, true)
 		if len(f.failed) == 0 {
 			t.Errorf("%v: nothing was noticed in %v", broken, f)
 			continue
@@ -112,7 +120,7 @@ func TestEachRuleBrokenIsNoticed(t *testing.T) {
 // connection that is cut at both is the first to say so is not drawn from the seed.
 func TestASeedReplays(t *testing.T) {
 	for i := range uint64(20) {
-		once, again := Run(t, *first+i, None, true), Run(t, *first+i, None, true)
+		once, again := Run(t, *first+i, Setup{Traced: true}), Run(t, *first+i, Setup{Traced: true})
 		if len(once.Ops) == 0 || !reflect.DeepEqual(once.Ops, again.Ops) {
 			t.Errorf("seed %d: the clients see other things", once.Seed)
 		}

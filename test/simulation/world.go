@@ -35,13 +35,26 @@ type Result struct {
 	Trace string
 }
 
-// Run runs the history that follows from a seed, with a rule broken, or none.
-func Run(t *testing.T, seed uint64, broken Broken, traced bool) Result {
+// Setup says what kind of history it is.
+type Setup struct {
+	// Broken is the rule that is not kept.
+	Broken Broken
+	// Strong is set where the database is of level strong, so that the history has to be linearisable.
+	Strong bool
+	// Traced is set where somebody will read what happens.
+	Traced bool
+}
+
+// linearTime bounds the search for an order of one key's operations.
+const linearTime = 10 * time.Second
+
+// Run runs the history that follows from a seed.
+func Run(t *testing.T, seed uint64, setup Setup) Result {
 	t.Helper()
 	result := Result{Seed: seed}
 	var bound time.Duration
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t.Context(), seed, broken, traced)
+		w := newWorld(t.Context(), seed, setup)
 		w.run()
 		result.Ops = w.record.ops()
 		result.Simulated = w.now()
@@ -49,7 +62,11 @@ func Run(t *testing.T, seed uint64, broken Broken, traced bool) Result {
 		result.Trace = w.record.trace()
 		bound = maxStaleness + w.plan.replyDelay()
 	})
-	result.Violations = history.Check(result.Ops, bound)
+	if setup.Strong {
+		result.Violations = history.Linearizable(result.Ops, linearTime)
+		bound = 0
+	}
+	result.Violations = append(result.Violations, history.Check(result.Ops, bound)...)
 	return result
 }
 
@@ -59,6 +76,7 @@ type world struct {
 	seed   uint64
 	begun  time.Time
 	broken Broken
+	strong bool
 	traced bool
 	plan   plan
 
@@ -79,10 +97,10 @@ type world struct {
 	}
 }
 
-func newWorld(ctx context.Context, seed uint64, broken Broken, traced bool) *world {
-	w := &world{ctx: ctx, seed: seed, begun: time.Now(), broken: broken, traced: traced}
+func newWorld(ctx context.Context, seed uint64, setup Setup) *world {
+	w := &world{ctx: ctx, seed: seed, begun: time.Now(), broken: setup.Broken, strong: setup.Strong, traced: setup.Traced}
 	w.mu.steps = map[string]time.Duration{}
-	w.plan = newPlan(w.chance("plan"))
+	w.plan = newPlan(w.chance("plan"), setup.Strong)
 	w.net, w.record = newNetwork(w), newRecord(w)
 	w.store = newStore(w)
 	w.home = newHome(w)
