@@ -14,30 +14,47 @@ import (
 	"github.com/perihelion-proxy/perihelion/runtime/engine"
 )
 
-// compiledBy is the compiler that the committed modules in C were built with. Others give other bytes.
-const compiledBy = "clang version 14."
+// compilers are what the committed modules were built with, and the modules. Others give other bytes. ASC names the
+// AssemblyScript compiler where it is not in the path, for its recipes as for this test.
+func compilers() map[string][]string {
+	asc := os.Getenv("ASC")
+	if asc == "" {
+		asc = "asc"
+	}
+	return map[string][]string{
+		"clang version 14.": {"clang", "tck/c/guest.wasm", "c/example/policy.wasm"},
+		"Version 0.28.20":   {asc, "tck/assemblyscript/guest.wasm", "assemblyscript/example/policy.wasm"},
+	}
+}
 
 // TestCommittedModulesAreWhatTheirSourcesGive builds them again where their compiler is there.
 func TestCommittedModulesAreWhatTheirSourcesGive(t *testing.T) {
-	version, err := exec.CommandContext(t.Context(), "clang", "--version").Output()
-	same := err == nil && strings.Contains(string(version), compiledBy)
-	for _, module := range []string{"tck/c/guest.wasm", "c/example/policy.wasm"} {
-		committed, err := os.ReadFile(module)
-		if err != nil || !bytes.HasPrefix(committed, []byte("\x00asm\x01\x00\x00\x00")) {
-			t.Errorf("%s: %v, %d bytes; want a module", module, err, len(committed))
-		}
-		if !same {
-			t.Logf("no %s here: %s is not built again", compiledBy, module)
-			continue
-		}
-		built := filepath.Join(t.TempDir(), "built.wasm")
-		recipe := filepath.Join(filepath.Dir(module), "build.sh")
-		if out, err := exec.CommandContext(t.Context(), recipe, built).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", recipe, err, out)
-			continue
-		}
-		if again, err := os.ReadFile(built); err != nil || !bytes.Equal(again, committed) {
-			t.Errorf("%s is not what its source gives (%v): run %s", module, err, recipe)
+	for version, modules := range compilers() {
+		program := modules[0]
+		found, err := exec.CommandContext(t.Context(), program, "--version").Output()
+		same := err == nil && strings.Contains(string(found), version)
+		for _, module := range modules[1:] {
+			committed, err := os.ReadFile(module)
+			if err != nil || !bytes.HasPrefix(committed, []byte("\x00asm\x01\x00\x00\x00")) {
+				t.Errorf("%s: %v, %d bytes; want a module", module, err, len(committed))
+			}
+			if !same {
+				t.Logf("no %s of %s here: %s is not built again", program, version, module)
+				continue
+			}
+			built := filepath.Join(t.TempDir(), "built.wasm")
+			recipe := filepath.Join(filepath.Dir(module), "build.sh")
+			cmd := exec.CommandContext(t.Context(), recipe, built)
+			if cmd.Env = os.Environ(); program != "clang" {
+				cmd.Env = append(cmd.Env, "ASC="+program)
+			}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", recipe, err, out)
+				continue
+			}
+			if again, err := os.ReadFile(built); err != nil || !bytes.Equal(again, committed) {
+				t.Errorf("%s is not what its source gives (%v): run %s", module, err, recipe)
+			}
 		}
 	}
 }
@@ -60,8 +77,16 @@ func statement(application string, relations ...string) call {
 	return call{s}
 }
 
-func TestExampleInC(t *testing.T) {
-	wasm, err := os.ReadFile("c/example/policy.wasm")
+// TestExamples runs the same policy in each language that has a committed one.
+func TestExamples(t *testing.T) {
+	for _, language := range []string{"c", "assemblyscript"} {
+		t.Run(language, func(t *testing.T) { example(t, filepath.Join(language, "example", "policy.wasm")) })
+	}
+}
+
+func example(t *testing.T, path string) {
+	t.Helper()
+	wasm, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

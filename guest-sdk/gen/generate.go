@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
+	"math"
+	"strconv"
 	"strings"
 	"text/template"
 	"unicode"
@@ -29,6 +31,7 @@ func generate(text []byte) ([]file, error) {
 		{"runtime/abi/abi_gen.go", hostLayout},
 		{"guest-sdk/go/abi_gen.go", guestLayout},
 		{"guest-sdk/c/perihelion_abi.h", headerLayout},
+		{"guest-sdk/assemblyscript/abi.ts", scriptLayout},
 		{"docs/policy-abi.md", pageLayout},
 	} {
 		out, err := render(f.layout, c)
@@ -45,20 +48,23 @@ func generate(text []byte) ([]file, error) {
 
 func render(layout string, c *contract) ([]byte, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(template.FuncMap{
-		"camel":   camel,
-		"comment": comment,
-		"kind":    kindConstant,
-		"ctype":   cType,
-		"cline":   cLine,
-		"kinds":   kinds,
-		"phrase":  sentence,
-		"quoted":  quoted,
-		"types":   paramTypes,
-		"sig":     signature,
-		"tick":    func() string { return "`" },
-		"codes":   codes,
-		"choose":  choose,
-		"allowed": allowed,
+		"camel":    camel,
+		"comment":  comment,
+		"kind":     kindConstant,
+		"ctype":    cType,
+		"cline":    cLine,
+		"fits":     jsNumber,
+		"wide":     func(id int32) int64 { return int64(id) },
+		"reserved": jsName,
+		"kinds":    kinds,
+		"phrase":   sentence,
+		"quoted":   quoted,
+		"types":    paramTypes,
+		"sig":      signature,
+		"tick":     func() string { return "`" },
+		"codes":    codes,
+		"choose":   choose,
+		"allowed":  allowed,
 	}).Parse(layout)
 	if err != nil {
 		return nil, err
@@ -106,6 +112,22 @@ func cType(t string) string { return map[string]string{"i32": "int32_t", "i64": 
 // cLine sets a text as a comment in C, on a line of its own, whatever it holds.
 func cLine(text string) string {
 	return "/* " + strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "*/", "* /") + " */"
+}
+
+// jsNumber is a number as AssemblyScript reads it, whatever its size.
+func jsNumber(n int64) string {
+	if n == math.MinInt64 {
+		return "i64.MIN_VALUE"
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// jsName is a function's name, which its language may have taken.
+func jsName(name string) string {
+	if name == "select" {
+		return name + "_"
+	}
+	return name
 }
 
 // sentence ends a text with a full stop.

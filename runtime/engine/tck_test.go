@@ -62,11 +62,16 @@ func TestConformance(t *testing.T) {
 	if missing := tck.Uncovered(); len(missing) > 0 {
 		t.Errorf("the kit has no case for %q", missing)
 	}
-	c, err := os.ReadFile(filepath.Join("..", "..", "guest-sdk", "tck", "c", "guest.wasm"))
-	if err != nil {
-		t.Fatal(err)
+	kit := filepath.Join("..", "..", "guest-sdk", "tck")
+	guests := map[string][]byte{"Go": buildGo(t, filepath.Join(kit, "go"))}
+	for _, name := range []string{"c", "assemblyscript"} {
+		guest, err := os.ReadFile(filepath.Join(kit, name, "guest.wasm"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		guests[name] = guest
 	}
-	for name, guest := range map[string][]byte{"C": c, "Go": buildGo(t, filepath.Join("..", "..", "guest-sdk", "tck", "go"))} {
+	for name, guest := range guests {
 		t.Run(name, func(t *testing.T) {
 			now := new(int64)
 			e := newEngine(t, Options{CacheDir: filepath.Join(t.TempDir(), "cache"), Now: func() time.Time { return time.UnixMilli(*now) }})
