@@ -14,40 +14,47 @@ import (
 	"github.com/perihelion-proxy/perihelion/runtime/engine"
 )
 
-// compilers are what the committed modules were built with, and the modules. Others give other bytes. ASC names the
-// AssemblyScript compiler where it is not in the path, for its recipes as for this test.
-func compilers() map[string][]string {
-	asc := os.Getenv("ASC")
-	if asc == "" {
-		asc = "asc"
+// compiler is one that committed modules were built with. Others give other bytes.
+type compiler struct {
+	program, version string
+	// variable is the one that names the program for the recipes, and for this test where it is set.
+	variable string
+	modules  []string
+}
+
+func compilers() []compiler {
+	all := []compiler{
+		{"clang", "clang version 14.", "CC", []string{"tck/c/guest.wasm", "c/example/policy.wasm"}},
+		{"asc", "Version 0.28.20", "ASC", []string{"tck/assemblyscript/guest.wasm", "assemblyscript/example/policy.wasm"}},
+		// Debian's, which may not be the first in the path.
+		{"/usr/bin/rustc", "rustc 1.63.0", "RUSTC", []string{"tck/rust/guest.wasm", "rust/example/policy.wasm"}},
 	}
-	return map[string][]string{
-		"clang version 14.": {"clang", "tck/c/guest.wasm", "c/example/policy.wasm"},
-		"Version 0.28.20":   {asc, "tck/assemblyscript/guest.wasm", "assemblyscript/example/policy.wasm"},
+	for i := range all {
+		if named := os.Getenv(all[i].variable); named != "" {
+			all[i].program = named
+		}
 	}
+	return all
 }
 
 // TestCommittedModulesAreWhatTheirSourcesGive builds them again where their compiler is there.
 func TestCommittedModulesAreWhatTheirSourcesGive(t *testing.T) {
-	for version, modules := range compilers() {
-		program := modules[0]
-		found, err := exec.CommandContext(t.Context(), program, "--version").Output()
-		same := err == nil && strings.Contains(string(found), version)
-		for _, module := range modules[1:] {
+	for _, c := range compilers() {
+		found, err := exec.CommandContext(t.Context(), c.program, "--version").Output()
+		same := err == nil && strings.Contains(string(found), c.version)
+		for _, module := range c.modules {
 			committed, err := os.ReadFile(module)
 			if err != nil || !bytes.HasPrefix(committed, []byte("\x00asm\x01\x00\x00\x00")) {
 				t.Errorf("%s: %v, %d bytes; want a module", module, err, len(committed))
 			}
 			if !same {
-				t.Logf("no %s of %s here: %s is not built again", program, version, module)
+				t.Logf("no %s of %s here: %s is not built again", c.program, c.version, module)
 				continue
 			}
 			built := filepath.Join(t.TempDir(), "built.wasm")
 			recipe := filepath.Join(filepath.Dir(module), "build.sh")
 			cmd := exec.CommandContext(t.Context(), recipe, built)
-			if cmd.Env = os.Environ(); program != "clang" {
-				cmd.Env = append(cmd.Env, "ASC="+program)
-			}
+			cmd.Env = append(os.Environ(), c.variable+"="+c.program)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%s: %v\n%s", recipe, err, out)
 				continue
@@ -79,7 +86,7 @@ func statement(application string, relations ...string) call {
 
 // TestExamples runs the same policy in each language that has a committed one.
 func TestExamples(t *testing.T) {
-	for _, language := range []string{"c", "assemblyscript"} {
+	for _, language := range []string{"c", "assemblyscript", "rust"} {
 		t.Run(language, func(t *testing.T) { example(t, filepath.Join(language, "example", "policy.wasm")) })
 	}
 }

@@ -1,5 +1,5 @@
-// Command gen writes what is generated from guest-sdk/abi.yaml: the host's constants in runtime/abi, those of
-// the SDKs in guest-sdk/go, guest-sdk/c and guest-sdk/assemblyscript, and the reference page docs/policy-abi.md. It is run in the module root:
+// Command gen writes what is generated from guest-sdk/abi.yaml: the host's constants in runtime/abi, those
+// of the SDKs in guest-sdk, and the reference page docs/policy-abi.md. It is run in the module root:
 //
 //	go run ./guest-sdk/gen
 //

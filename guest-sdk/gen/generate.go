@@ -32,6 +32,7 @@ func generate(text []byte) ([]file, error) {
 		{"guest-sdk/go/abi_gen.go", guestLayout},
 		{"guest-sdk/c/perihelion_abi.h", headerLayout},
 		{"guest-sdk/assemblyscript/abi.ts", scriptLayout},
+		{"guest-sdk/rust/src/abi.rs", rustLayout},
 		{"docs/policy-abi.md", pageLayout},
 	} {
 		out, err := render(f.layout, c)
@@ -53,6 +54,7 @@ func render(layout string, c *contract) ([]byte, error) {
 		"kind":     kindConstant,
 		"ctype":    cType,
 		"cline":    cLine,
+		"rust":     func(text string) string { return "/// " + strings.Join(strings.Fields(text), " ") },
 		"fits":     jsNumber,
 		"wide":     func(id int32) int64 { return int64(id) },
 		"reserved": jsName,

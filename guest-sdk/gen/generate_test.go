@@ -47,7 +47,7 @@ func TestRunWritesEveryFile(t *testing.T) {
 	if err := run(folder); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"runtime/abi/abi_gen.go", "guest-sdk/go/abi_gen.go", "guest-sdk/c/perihelion_abi.h", "guest-sdk/assemblyscript/abi.ts", "docs/policy-abi.md"} {
+	for _, path := range []string{"runtime/abi/abi_gen.go", "guest-sdk/go/abi_gen.go", "guest-sdk/c/perihelion_abi.h", "guest-sdk/assemblyscript/abi.ts", "guest-sdk/rust/src/abi.rs", "docs/policy-abi.md"} {
 		text, err := os.ReadFile(filepath.Join(folder, path))
 		if err != nil {
 			t.Error(err)

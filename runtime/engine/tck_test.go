@@ -64,7 +64,7 @@ func TestConformance(t *testing.T) {
 	}
 	kit := filepath.Join("..", "..", "guest-sdk", "tck")
 	guests := map[string][]byte{"Go": buildGo(t, filepath.Join(kit, "go"))}
-	for _, name := range []string{"c", "assemblyscript"} {
+	for _, name := range []string{"c", "assemblyscript", "rust"} {
 		guest, err := os.ReadFile(filepath.Join(kit, name, "guest.wasm"))
 		if err != nil {
 			t.Fatal(err)
