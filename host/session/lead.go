@@ -18,8 +18,9 @@ import (
 type lack struct {
 	// snapshot is set where a statement may be refused behind the first query of a block.
 	snapshot bool
-	// unnamed and portal are set where the unnamed statement or portal is used, or may be left as it is.
-	unnamed, portal bool
+	// unnamed and portal are set where the unnamed statement or portal is used, or may be left as it is; replaced where the
+	// unnamed statement is certain to be replaced.
+	unnamed, portal, replaced bool
 }
 
 // lead puts ahead of the messages that are about to be forwarded what brings the upstream to where its client is. all is
@@ -43,6 +44,9 @@ func (s *Session) lead(ctx context.Context, all []byte, simple bool) {
 	s.mu.open, s.mu.executed = !ends, false
 	if need.snapshot && s.mu.answered {
 		s.snapshotLocked(kept)
+	}
+	if !simple && !need.unnamed && !need.replaced && !kept {
+		s.settleUnnamedLocked()
 	}
 	if need.unnamed {
 		switch p := s.statementLocked(nil); {
@@ -106,7 +110,7 @@ func (s *Session) lackLocked(all []byte) (need lack, ends bool) {
 		need = lack{snapshot: true, unnamed: true, portal: need.portal || !bound}
 	}
 	// In a block the first chance is the only one: once it has failed, a Parse is refused.
-	need.unnamed = (need.unnamed || s.mu.status != wire.Idle) && !replaced
+	need.unnamed, need.replaced = (need.unnamed || s.mu.status != wire.Idle) && !replaced, replaced
 	need.snapshot = need.snapshot || s.mu.answered && mentionsTransaction(all)
 	return need, ends
 }
@@ -155,6 +159,20 @@ func (s *Session) snapshotLocked(begun bool) {
 		s.pushLocked(expected{kind: wire.Sync, injected: true})
 		s.ahead = append(s.ahead, wire.Sync, 0, 0, 0, 4)
 	}
+}
+
+// settleUnnamedLocked puts ahead the Parse of the unnamed statement where memory has answered it, though the messages at
+// hand do not use it: what they set, the search_path say, must not change what it means. It has a cycle of its own, so that
+// nothing of the client's is skipped should it be refused.
+func (s *Session) settleUnnamedLocked() {
+	p := s.statementLocked(nil)
+	if p == nil || p.upstream || len(p.raw) == 0 || s.mu.status != wire.Idle || s.mu.promised {
+		return
+	}
+	p.upstream, s.mu.staleUnnamed = true, false
+	s.pushLocked(expected{kind: wire.Parse, injected: true, behind: p})
+	s.pushLocked(expected{kind: wire.Sync, injected: true})
+	s.ahead = append(append(s.ahead, p.raw...), bareSync...)
 }
 
 // resendLocked puts ahead the Parse of a statement that the upstream has not seen, or has refused.

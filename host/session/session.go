@@ -272,10 +272,36 @@ func (s *Session) loop(ctx context.Context, run func(context.Context) error) {
 
 func (s *Session) panicked(p any) {
 	s.log.Error("session panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	s.end(fmt.Errorf("session panicked: %v", p))
 	s.client.Close()
 	if s.upstream != nil {
 		s.upstream.Close()
+	}
+	s.lockBehindPanic(panicPatience)
+	defer s.mu.Unlock()
+	s.endLocked(fmt.Errorf("session panicked: %v", p))
+}
+
+// panicPatience is longer than anybody holds Session.mu: there is no I/O under it.
+const panicPatience = 5 * time.Second
+
+// lockBehindPanic takes Session.mu, which the frames that the panic ended may have left locked: then, after the longest that anybody
+// else may hold it, it is this loop's.
+func (s *Session) lockBehindPanic(longest time.Duration) {
+	if s.mu.TryLock() {
+		return
+	}
+	patience, tick := time.NewTimer(longest), time.NewTicker(time.Millisecond)
+	defer patience.Stop()
+	defer tick.Stop()
+	for {
+		select {
+		case <-patience.C:
+			return
+		case <-tick.C:
+			if s.mu.TryLock() {
+				return
+			}
+		}
 	}
 }
 
@@ -283,6 +309,10 @@ func (s *Session) panicked(p any) {
 func (s *Session) end(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.endLocked(err)
+}
+
+func (s *Session) endLocked(err error) {
 	if s.mu.ended == nil {
 		s.mu.ended = err
 	}

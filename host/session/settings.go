@@ -63,8 +63,8 @@ type settings struct {
 	priors int
 	// block is set in a transaction block that a BEGIN began, aborted in one that has failed.
 	block, aborted bool
-	// current is the isolation of the transaction under way, empty where it is not certain.
-	current string
+	// current is the isolation of the transaction under way, empty where it is not certain; began is what it began with.
+	current, began string
 	// untracked is set while the state is not known, startUnknown where it cannot be known.
 	untracked, startUnknown bool
 	// digest is the token of the present values, empty where they have changed since it was made.
@@ -292,11 +292,11 @@ func (s *settings) untrack() {
 
 func (s *settings) begin(isolation string) {
 	s.levels = append(s.levels[:0], level{times: 1})
-	s.priors, s.current = 0, isolation
+	s.priors, s.current, s.began = 0, isolation, isolation
 }
 
 func (s *settings) forgetTransaction() {
-	s.levels, s.priors, s.block, s.aborted, s.current = nil, 0, false, false, ""
+	s.levels, s.priors, s.block, s.aborted, s.current, s.began = nil, 0, false, false, "", ""
 }
 
 // commit takes in a COMMIT or PREPARE TRANSACTION.
@@ -335,7 +335,7 @@ func (s *settings) end(commit, chain bool) {
 		}
 	}
 	isolation := s.current
-	if s.aborted && isolation != s.defaultIsolation() {
+	if standard := s.defaultIsolation(); s.aborted && (isolation != standard || s.began != standard) {
 		isolation = "" // versions differ in what follows a failed block
 	}
 	s.forgetTransaction()

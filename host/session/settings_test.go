@@ -264,6 +264,7 @@ func TestReadCommittedIsCertain(t *testing.T) {
 		{"after the chain", "read committed", "begin +iso=serializable chain commit /I", true},
 		{"a chain after a failure", "read committed", "begin /T /E! chain-failed /T", true},
 		{"a chain after a failure, which versions differ in", "read committed", "begin +iso=serializable /E! chain-failed /T", false},
+		{"a chain after a failure of what began otherwise", "read committed", "begin +iso=serializable chain /T +iso=read_committed /E! chain-failed /T", false},
 		{"and against the default", "serializable", "begin +iso=read_committed /E! rollback-chain /T", false},
 		{"a BEGIN in a pipeline does not begin the transaction", "read committed", "default=serializable begin /T", true},
 		{"an untracked session", "read committed", "wild /I", false},

@@ -370,7 +370,7 @@ func (s *Session) replyLocked(head *expected, kind byte, m []byte) bool {
 		if head.kind != wire.Parse {
 			return false
 		}
-		if head.behind != nil {
+		if head.behind != nil && head.behind != &s.mu.unnamed { // which may be another by now
 			head.behind.raw = nil
 		}
 		s.mu.queue.pop()
