@@ -141,3 +141,32 @@ func example(t *testing.T, path string) {
 		t.Errorf("after on_tick %d and %d ms, shortened %d; want 60000, 30000 and 1", a, b, m.Counters().All()["shortened"])
 	}
 }
+
+// BenchmarkTenHostCalls decides about a statement of six relations: a count, seven reads and two parts of a decision.
+func BenchmarkTenHostCalls(b *testing.B) {
+	for _, language := range []string{"c", "assemblyscript", "rust"} {
+		b.Run(language, func(b *testing.B) {
+			wasm, err := os.ReadFile(filepath.Join(language, "example", "policy.wasm"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			e, err := engine.New(engine.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer e.Close(context.Background())
+			m, err := e.Load(context.Background(), wasm, engine.ModuleOptions{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close(context.Background())
+			s := statement("reports", "public.a", "public.b", "public.c", "public.d", "public.e", "public.f")
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := m.Decide(b.Context(), "", s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,9 +1,9 @@
 // An example: sessions are never cached, reports live an hour, and what dies of writes lives shorter. It is the one of
 // the C SDK, in another language.
-import { Decision, Field, add, get_int, list, notKnown, readBack, reason, select_, set_int, text } from "../index";
+import { Decision, Field, add, get_int, has, notKnown, readBack, reason, select_, set_int, text } from "../index";
 
 export function decide(): i32 {
-  if (list(Field.RELATION).includes("public.sessions")) {
+  if (has(Field.RELATION, "public.sessions")) {
     const failed = set_int(Decision.CACHE, 0);
     return failed ? failed : reason("public.sessions is never cached");
   }

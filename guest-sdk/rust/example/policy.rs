@@ -3,10 +3,10 @@
 
 #[path = "../src/lib.rs"]
 mod perihelion;
-use perihelion::{add, decision, field, hook, int, list, select, set_int, set_text, text, Outcome, READ_BACK};
+use perihelion::{add, decision, field, has, hook, int, select, set_int, set_text, text, Outcome, READ_BACK};
 
 fn decided() -> Outcome {
-    if list(field::RELATION).iter().any(|r| r == "public.sessions") {
+    if has(field::RELATION, "public.sessions") {
         set_int(decision::CACHE, 0)?;
         return set_text(decision::REASON, "public.sessions is never cached");
     }

@@ -54,15 +54,15 @@ fn address(bytes: &[u8]) -> i32 {
 
 /// Asks for bytes until there was room for them. Once more is enough for a host that keeps its word.
 fn read(ask: impl Fn(i32, i32) -> i32) -> Result<String, i32> {
-    let mut buffer = vec![0u8; 256];
+    let mut buffer: Vec<u8> = Vec::with_capacity(64);
     for _ in 0..3 {
-        let n = ask(buffer.as_mut_ptr() as i32, buffer.len() as i32);
+        let n = ask(buffer.as_mut_ptr() as i32, buffer.capacity() as i32);
         check(n)?;
-        let fits = n as usize <= buffer.len();
-        buffer.resize(n as usize, 0);
-        if fits {
-            return Ok(String::from_utf8_lossy(&buffer).into_owned());
+        if n as usize <= buffer.capacity() {
+            unsafe { buffer.set_len(n as usize) } // the host has written so many
+            return Ok(String::from_utf8(buffer).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()));
         }
+        buffer = Vec::with_capacity(n as usize);
     }
     Err(result::BOUNDS)
 }
@@ -76,6 +76,17 @@ pub fn text(field: i32, index: i32) -> Option<String> {
 pub fn list(field: i32) -> Vec<String> {
     let n = unsafe { abi::count(field) };
     (0..n).filter_map(|i| text(field, i)).collect()
+}
+
+/// Whether a list field has an item. It costs less than to look through [`list`].
+pub fn has(field: i32, value: &str) -> bool {
+    let want = value.as_bytes();
+    let mut buffer = vec![0u8; want.len()];
+    let n = unsafe { abi::count(field) };
+    (0..n).any(|i| {
+        let length = unsafe { abi::get_bytes(field, i, buffer.as_mut_ptr() as i32, want.len() as i32) };
+        length >= 0 && length as usize == want.len() && buffer == want
+    })
 }
 
 /// An integer field, or, with [`READ_BACK`] + a decision, that decision as it stands.
