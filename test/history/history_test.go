@@ -82,6 +82,7 @@ func TestCheck(t *testing.T) {
 		"a token that was taken before the write":               {[]Op{take("w", 5, 0, 0), write("w", "a", 1, 0, 1*s), use("r", 5, 2*s, 2*s), read("r", "a", 0, 2*s, 2*s)}, ""},
 		"a token of one who used a token":                       {[]Op{write("w", "a", 1, 0, 1*s), take("w", 5, 1*s, 1*s), use("v", 5, 1*s, 1*s), take("v", 6, 1*s, 1*s), use("r", 6, 2*s, 2*s), read("r", "a", 0, 2*s, 2*s)}, "older than the token"},
 		"a token that goes back":                                {[]Op{take("w", 5, 0, 0), take("w", 4, 1*s, 1*s)}, "lower"},
+		"a token that nobody was told":                          {[]Op{take("w", 5, 0, 0), take("w", 0, 1*s, Never)}, ""},
 		"another's token that is lower":                         {[]Op{take("w", 5, 0, 0), take("v", 4, 1*s, 1*s)}, ""},
 		"a block of the same number of another session's":       {[]Op{write("w", "a", 1, 0, 1*s).in(1), read("v", "a", 0, 1*s, 2*s).in(1)}, ""},
 		"one's own write in the block before, read in the next": {[]Op{write("w", "a", 1, 0, 1*s).in(1), read("w", "a", 0, 2*s, 2*s).in(2)}, "older than what the session wrote"},

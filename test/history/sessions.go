@@ -148,6 +148,9 @@ func sessions(r *registers, ops []Op) []Violation {
 				}
 			}
 		case Take:
+			if o.Returned == Never {
+				break // nobody has it
+			}
 			if before := last[o.Session]; before != nil && o.Token < before.Token {
 				found = append(found, Violation{Invariant: causality, Op: *o, Because: []Op{*before}, Text: "a later token is lower"})
 			}

@@ -250,6 +250,8 @@ func (b *backend) execute(ctx context.Context, t text, value int64, values []int
 	case rollsBack:
 		b.own, b.status = nil, wire.Idle
 		b.complete("ROLLBACK")
+	case sets:
+		b.complete("SET")
 	case empty:
 		b.message(wire.EmptyQueryResponse)
 	case strange:

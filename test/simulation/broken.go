@@ -45,6 +45,8 @@ const (
 	R11DoesNotWait
 	// R12TrustsTheStore voids nothing when the store comes back.
 	R12TrustsTheStore
+	// TokensAreForgotten lets perihelion.after ask for nothing.
+	TokensAreForgotten
 	brokens
 )
 
@@ -64,6 +66,7 @@ var brokenNames = [brokens]string{
 	R9ForgetsLostWrites:   "R9 a write whose reply is lost is not published",
 	R11DoesNotWait:        "R11 a strong write does not wait for the edges",
 	R12TrustsTheStore:     "R12 a store that went back is trusted",
+	TokensAreForgotten:    "tokens are not waited for",
 }
 
 // String says in words what is broken.

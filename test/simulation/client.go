@@ -164,10 +164,17 @@ func (s *conversation) step() error {
 		case 2, 3, 4:
 			return s.transaction(true)
 		}
-		return s.write(s.some(1 + s.chance.IntN(5)/4)...)
+		if err := s.write(s.some(1 + s.chance.IntN(5)/4)...); err != nil || s.chance.IntN(2) == 0 {
+			return err
+		}
+		return s.take()
 	}
-	if s.chance.IntN(10) == 0 {
+	switch n := s.chance.IntN(20); {
+	case s.w.plan.habits == 1000:
+	case n < 2:
 		return s.transaction(false)
+	case n < 5:
+		return s.use()
 	}
 	return s.look()
 }
@@ -299,6 +306,37 @@ func (s *conversation) transaction(writing bool) error {
 	return nil
 }
 
+// take takes a token for others.
+func (s *conversation) take() error {
+	op := s.op(history.Take, 0)
+	if _, err := s.conn.Write(query("SHOW perihelion.version")); err != nil {
+		return err
+	}
+	row, err := s.rows()
+	if err != nil {
+		return s.alive(err)
+	}
+	text := string(row[6:]) // behind the number of columns and the length of the one
+	s.w.record.took(op, text)
+	s.w.trace(s.name, "%s takes token %s at %s", s.id, text, s.via)
+	return nil
+}
+
+// use waits for the last token that somebody took, and looks.
+func (s *conversation) use() error {
+	text := s.w.record.lastToken()
+	if text == "" {
+		return s.take()
+	}
+	s.w.trace(s.name, "%s waits for token %s at %s", s.id, text, s.via)
+	if _, err := s.exchange(query("set perihelion.after = '" + text + "'")); err != nil {
+		return s.alive(err)
+	}
+	op := s.op(history.Use, 0)
+	s.w.record.used(op, text)
+	return s.look()
+}
+
 // vanish sends a write and closes the connection.
 func (s *conversation) vanish() error {
 	value := s.value()
@@ -364,7 +402,16 @@ func (s *conversation) exchange(message []byte) ([]int64, error) {
 	return s.replies()
 }
 
-func (s *conversation) replies() (row []int64, err error) {
+func (s *conversation) replies() ([]int64, error) {
+	body, err := s.rows()
+	if err != nil || body == nil {
+		return nil, err
+	}
+	return readRow(body), nil
+}
+
+// rows reads to the end of a cycle, and returns the body of its last row.
+func (s *conversation) rows() (row []byte, err error) {
 	_ = s.conn.SetReadDeadline(time.Now().Add(patience)) // it does not fail
 	failed := false
 	for {
@@ -378,7 +425,7 @@ func (s *conversation) replies() (row []int64, err error) {
 		}
 		switch header[0] {
 		case wire.DataRow:
-			row = readRow(body)
+			row = body
 		case wire.ErrorResponse:
 			if strings.Contains(string(body), "FATAL") {
 				return nil, fmt.Errorf("fatal: %q", body)

@@ -23,6 +23,8 @@ type text struct {
 	// value is what is written; of parameter is set where it is the first parameter.
 	value       int64
 	ofParameter bool
+	// token is what perihelion.after is set to.
+	token string
 }
 
 type textKind uint8
@@ -34,6 +36,7 @@ const (
 	begins
 	commits
 	rollsBack
+	sets
 	empty
 )
 
@@ -42,6 +45,7 @@ var (
 	selectOne  = regexp.MustCompile(`^select v from (\w) where k = (\d|\$1)$`)
 	selectBoth = regexp.MustCompile(`^select a\.v, b\.v from a, b where a\.k = (\d) and b\.k = (\d)$`)
 	updateOne  = regexp.MustCompile(`^update (\w) set v = (\d+|\$1) where k = (\d)$`)
+	setAfter   = regexp.MustCompile(`^set perihelion\.after = '([0-9a-f/]+)'$`)
 	updateBoth = regexp.MustCompile(`^with x as \(update a set v = (\d+) where k = (\d)\) update b set v = (\d+) where k = (\d)$`)
 )
 
@@ -64,6 +68,9 @@ func parseText(sql string) text {
 		t := text{kind: updates, keys: []string{"a." + m[2], "b." + m[4]}}
 		t.value, _ = strconv.ParseInt(m[1], 10, 64) // digits
 		return t
+	}
+	if m := setAfter.FindStringSubmatch(sql); m != nil {
+		return text{kind: sets, token: m[1]}
 	}
 	if strings.Trim(sql, " ;") == "" {
 		return text{kind: empty}
@@ -103,6 +110,8 @@ func describe(sql string) *statement.Descriptor {
 		d.RelationRows = make([]int64, len(d.Relations))
 	case updates:
 		d.Verdict, d.Command, d.Writes = statement.Write, "UPDATE", statement.Closure{Relations: relations(t.keys)}
+	case sets:
+		d.Verdict, d.Command, d.Settings = statement.Session, "SET", []statement.Setting{{Name: "perihelion.after", Value: t.token}}
 	case begins:
 		d.Verdict, d.Command, d.Control = statement.Session, "BEGIN", statement.ControlBegin
 	case commits:
@@ -123,6 +132,9 @@ func (a analysis) Describe(_ context.Context, _, _, sql string) *statement.Descr
 	d := describe(sql)
 	if a.broken == R3IgnoresARelation && len(d.Relations) > 1 {
 		d.Relations = d.Relations[:1]
+	}
+	if a.broken == TokensAreForgotten {
+		d.Settings = nil
 	}
 	return d
 }

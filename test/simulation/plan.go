@@ -195,7 +195,7 @@ func (p *plan) fault(r *rand.Rand) fault {
 // that the edge never hears of it.
 func (p *plan) lag(r *rand.Rand, at, blocked time.Duration) fault {
 	name := fmt.Sprintf("edge%d", r.IntN(p.edges)+1)
-	by := 100*time.Millisecond + draw(r, 3*time.Second)
+	by := time.Second + draw(r, 2*time.Second)
 	until := by + draw(r, 3*time.Second)
 	before := draw(r, by)
 	return fault{at: at, name: fmt.Sprintf("all between %s and the home takes %v longer for %v, and then nothing passes for %v", name, by, until, blocked), do: func(ctx context.Context, w *world) {

@@ -18,6 +18,8 @@ type record struct {
 		// writes are the operations by what they wrote; no value is written twice.
 		writes map[int64]*history.Op
 		lines  []line
+		// token is the last that was taken.
+		token string
 	}
 }
 
@@ -70,6 +72,34 @@ func (r *record) returned(op *history.Op, values []int64) {
 	for i := range op.Values {
 		op.Values[i].Value = values[i]
 	}
+}
+
+// tokenOf returns a token as a number that grows with the homes and their logs.
+func tokenOf(text string) uint64 {
+	var home, version uint64
+	_, _ = fmt.Sscanf(text, "%x/%d", &home, &version) // the node made it
+	return home<<57 | version
+}
+
+// took notes a token that a session has taken.
+func (r *record) took(op *history.Op, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	op.Returned, op.Token, r.mu.token = r.w.now(), tokenOf(text), text
+}
+
+// used notes a token that a session waits for from now on.
+func (r *record) used(op *history.Op, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	op.Returned, op.Token = r.w.now(), tokenOf(text)
+}
+
+// lastToken returns the last token that was taken, "" where none was.
+func (r *record) lastToken() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.token
 }
 
 // visible notes that the store shows a write. Where nobody was left to hear of it, the write has bypassed the home: with
