@@ -142,6 +142,39 @@ func example(t *testing.T, path string) {
 	}
 }
 
+// TestAPolicyInGoDecidesOnAndOn runs one past the collections of its garbage, each of which takes more steps than a call
+// has.
+func TestAPolicyInGoDecidesOnAndOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.wasm")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", path, ".")
+	build.Dir = filepath.Join("..", "policies", "ttl-by-table")
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the policy: %v\n%s", err, out)
+	}
+	wasm, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(context.Background())
+	m, err := e.Load(context.Background(), wasm, engine.ModuleOptions{Config: []byte(`{"ttl":{"public.c":"10m"}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(context.Background())
+	s := statement("reports", "public.a", "public.b", "public.c", "public.d", "public.e", "public.f")
+	s.Statement.Decided[abi.DecisionCache] = 1
+	for n := range 50_000 {
+		if err := m.Decide(t.Context(), "", s); err != nil {
+			t.Fatalf("call %d: %v", n+1, err)
+		}
+	}
+}
+
 // BenchmarkTenHostCalls decides about a statement of six relations: a count, seven reads and two parts of a decision.
 func BenchmarkTenHostCalls(b *testing.B) {
 	for _, language := range []string{"c", "assemblyscript", "rust"} {

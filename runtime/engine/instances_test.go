@@ -249,3 +249,39 @@ func FuzzLimitTables(f *testing.F) {
 		}
 	})
 }
+
+// turns makes its guest turn its loop so often.
+type turns struct {
+	question
+	n int64
+}
+
+func (q *turns) Int(abi.Field, int) (int64, bool) { return q.n, true }
+
+// TestUnspentFuelIsSaved lets a call that is rare do what many together may, and a new instance no more than its budget.
+func TestUnspentFuelIsSaved(t *testing.T) {
+	guest := returns(w.Const(32), w.Const(0), w.Call(w.GetInt), w.Wrap, []byte{0x21, 0, 0x03, 0x40, 0x20, 0}, w.Const(1), []byte{0x6b, 0x22, 0, 0x0d, 0}, w.End, w.Const(0))
+	guest.Funcs[0].Locals = 1
+	m := load(t, newEngine(t, Options{}), guest, ModuleOptions{Fuel: 1000})
+	decide := func(n int64, want string) {
+		t.Helper()
+		if err := m.Decide(context.Background(), "", &turns{n: n}); errorText(err) != want {
+			t.Errorf("%d turns: got %q, want %q", n, errorText(err), want)
+		}
+	}
+	for range 2 {
+		decide(1500, "decide: spent its fuel of 1000") // each in a new instance
+	}
+	const others = 11 // steps of a call beside its turns: the function's, and ten of the host's
+	decide(100, "")
+	decide(1500, "")
+	decide(1500, fmt.Sprintf("decide: spent its fuel of %d", 3*1000-100-1500-2*others))
+	for range 100 {
+		decide(1, "")
+	}
+	decide(10_000-others, "")
+	for range 100 {
+		decide(1, "")
+	}
+	decide(10_000-others+1, "decide: spent its fuel of 10000")
+}

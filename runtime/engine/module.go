@@ -58,19 +58,22 @@ type pool struct {
 
 // instance is one guest. It has one caller at a time.
 type instance struct {
-	module   *Module
-	guest    api.Module
-	fuel     api.MutableGlobal
-	hooks    map[string]api.Function
-	ctx      context.Context // tells the host's functions whose call it is
-	stack    [1]uint64       // what a hook returns
-	tenant   string
-	store    *Store
-	counters *Counters
-	random   *rand.ChaCha8
-	used     bool               // since the last LetGo; guarded by pool.mu
-	printed  [2]strings.Builder // the unfinished lines of stdout and stderr
-	hook     string
+	module *Module
+	guest  api.Module
+	fuel   api.MutableGlobal
+	// given is the fuel of the call at hand, and saved what calls before it left: a guest with a garbage collector works
+	// little in most calls, and in one of ten thousand much.
+	given, saved int64
+	hooks        map[string]api.Function
+	ctx          context.Context // tells the host's functions whose call it is
+	stack        [1]uint64       // what a hook returns
+	tenant       string
+	store        *Store
+	counters     *Counters
+	random       *rand.ChaCha8
+	used         bool               // since the last LetGo; guarded by pool.mu
+	printed      [2]strings.Builder // the unfinished lines of stdout and stderr
+	hook         string
 	// current is the statement that fields and decisions speak of, one of hot in on_tick. Nil: there is none.
 	current Call
 	hot     []Call
@@ -339,12 +342,24 @@ func (i *instance) charge(steps int) {
 	}
 }
 
-// budget is the fuel of one call of a hook.
-func (i *instance) budget(hook string) int64 {
-	if hook == abi.HookDecide || hook == abi.HookOnResult {
-		return i.module.options.Fuel
+// frequent reports whether a hook is called often, and so has the smaller budget.
+func frequent(hook string) bool { return hook == abi.HookDecide || hook == abi.HookOnResult }
+
+// fill gives a call its fuel.
+func (i *instance) fill(hook string) {
+	i.given = i.module.options.Fuel * manyTimes
+	if frequent(hook) {
+		i.given = i.module.options.Fuel + i.saved
 	}
-	return i.module.options.Fuel * manyTimes
+	i.fuel.Set(uint64(i.given))
+}
+
+// save keeps what a call left for those after it, so that none has more than a rare call has. A new instance has saved
+// nothing, so one that fails again and again has no more than its budget.
+func (i *instance) save(hook string) {
+	if frequent(hook) {
+		i.saved = min(int64(i.fuel.Get()), i.module.options.Fuel*(manyTimes-1))
+	}
 }
 
 // run calls one export. After an error the instance must not be used again.
@@ -360,7 +375,7 @@ func (i *instance) run(hook string, call Call) (err error) {
 			err = failure(hook, "host function panicked: %v", p)
 		}
 	}()
-	i.fuel.Set(uint64(i.budget(hook)))
+	i.fill(hook)
 	i.stack[0] = 0
 	if err := i.hooks[hook].CallWithStack(i.ctx, i.stack[:]); err != nil {
 		return i.explain(err)
@@ -368,6 +383,7 @@ func (i *instance) run(hook string, call Call) (err error) {
 	if code := int32(i.stack[0]); hook != abi.HookInitialize && code != 0 {
 		return failure(hook, "returned %d", code)
 	}
+	i.save(hook)
 	return nil
 }
 
@@ -378,7 +394,10 @@ func (i *instance) explain(err error) error {
 	case errors.As(err, &exit):
 		return failure(i.hook, "exited with %d", exit.ExitCode())
 	case i.fuel != nil && int64(i.fuel.Get()) < 0:
-		return failure(i.hook, "spent its fuel of %d", i.budget(i.hook))
+		if i.given == 0 { // in the start function
+			i.given = i.module.options.Fuel * manyTimes
+		}
+		return failure(i.hook, "spent its fuel of %d", i.given)
 	}
 	return failure(i.hook, "%v", err)
 }

@@ -110,7 +110,7 @@ type ModuleOptions struct {
 	// Memory caps an instance's memory, in bytes; 0: [DefaultMemory]. It is rounded down to whole pages of 64 KiB.
 	Memory int
 	// Fuel bounds what one call of decide or on_result may do, see package fuel; 0: [DefaultFuel]. The start of an
-	// instance, its configure and on_tick may do ten times as much.
+	// instance, its configure and on_tick may do ten times as much, and so may a call for which those before it saved.
 	Fuel int64
 	// Seed makes the randomness that the guest gets; with the tenant's name it is the same for each run.
 	Seed uint64
