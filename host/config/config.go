@@ -142,6 +142,9 @@ const (
 	LevelOff Level = "off"
 )
 
+// AnyStrong reports whether there may be a database that is strong.
+func (c *ConsistencySection) AnyStrong() bool { return c.Default == Strong || len(c.Strong) > 0 }
+
 // Of returns the level of a database. The strictest list that names it counts.
 func (c *ConsistencySection) Of(database string) Level {
 	switch {

@@ -56,6 +56,7 @@ type home struct {
 	sources      *sources
 	databases    *databases
 	certainty    *certainty
+	undecided    session.Undecided
 }
 
 func newHome(n *Node) (role, error) {
@@ -75,7 +76,7 @@ func newHome(n *Node) (role, error) {
 		witnesses: []witness{h.sources},
 	}
 	h.databases.keep, h.databases.rest, h.databases.forget, h.databases.idle = h.catalog.Keep, h.catalog.Rest, h.forget, h.certainty.poke
-	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Asked: h.certainty.poke, Logger: n.logger})
+	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Succeeds: cfg.Consistency.AnyStrong(), Asked: h.certainty.poke, Logger: n.logger})
 	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
 		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, MaxEntryBytes: int64(cfg.Cache.MaxEntryBytes), CompilationCache: cfg.Policies.CacheDir,
@@ -87,7 +88,7 @@ func newHome(n *Node) (role, error) {
 
 func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
-	s.Level, s.Holds = h.level, holds{h}
+	s.Level, s.Holds, s.Undecided = h.level, holds{h}, &h.undecided
 	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	s.Enter = func(database string) func() {
@@ -155,6 +156,7 @@ func (h *home) close() error {
 
 // certified grants the leases that were asked for until a moment, and the home's own (R6).
 func (h *home) certified(at invalidation.Instant) {
+	at = h.undecided.Before(at)
 	h.node.lease.Extend(at, h.node.config.MaxStaleness)
 	h.registry.Certify(at)
 }

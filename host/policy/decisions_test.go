@@ -47,12 +47,14 @@ func TestEachPartOfADecisionBothWays(t *testing.T) {
 		{"strong where the database is not", states(level, 2), nil, Decision{TTL: time.Minute, Level: statement.Strong}, false},
 		{
 			"strong where it is", states(level, 2), func(q *Query) { q.Level = statement.Strong },
-			Decision{Cache: true, TTL: time.Minute, Level: statement.Strong}, false,
+			Decision{Cache: true, TTL: time.Minute, Level: statement.Strong},
+			false,
 		},
 		{"a level that is none", states(level, 4), nil, Decision{}, true},
 		{
 			"unstable at its level", states(cache, 1, level, 3), func(q *Query) { q.Statement = unstable },
-			Decision{Cache: true, TTL: time.Minute, Level: statement.Eventual}, false,
+			Decision{Cache: true, TTL: time.Minute, Level: statement.Eventual},
+			false,
 		},
 		{"unstable at another", states(cache, 1), func(q *Query) { q.Statement = unstable }, Decision{TTL: time.Minute}, false},
 		{"a smaller result", states(size, eighth), nil, Decision{Cache: true, TTL: time.Minute, MaxResultBytes: eighth}, false},

@@ -182,6 +182,21 @@ func TestR11ProcessesWithoutANameAreWaitedForTogether(t *testing.T) {
 	})
 }
 
+// TestR11LeasesOfAHomeBeforeAreWaitedFor starts a home in the place of one whose edges are not known.
+func TestR11LeasesOfAHomeBeforeAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := invalidation.NewLog()
+		r := New(Options{Log: log, MaxEdges: 1, MaxStaleness: staleness, Succeeds: true})
+		time.Sleep(staleness)
+		_, _, done := awaited(t, r, log)
+		waits(t, done)
+		time.Sleep(staleness / drift)
+		goes(t, done)
+		_, _, done = awaited(t, r, log)
+		goes(t, done)
+	})
+}
+
 func TestR11WaitEndsWithItsContext(t *testing.T) {
 	r, log := newTest(t, 1)
 	m, _ := join(t, r, Hello{ID: "a", Instance: "1"})

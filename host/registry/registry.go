@@ -41,6 +41,8 @@ type Options struct {
 	// granted once [Registry.Certify] covers the moment that it was asked for. Nil: the log is all there is to know, and a
 	// lease is granted at once.
 	Asked func()
+	// Succeeds is set where leases of a home before this one may still be in force: holds wait until they have ended.
+	Succeeds bool
 	// Logger gets registrations and their ends. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -85,6 +87,9 @@ func New(opts Options) *Registry {
 	}
 	r.mu.members = map[string]*Member{}
 	r.mu.departed = map[string]time.Time{}
+	if opts.Succeeds {
+		r.mu.crowd = r.until(time.Now())
+	}
 	return r
 }
 

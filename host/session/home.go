@@ -78,6 +78,7 @@ func (h *home) sentLocked(e expected) {
 	if h.armed || h.closed || h.inFlight.Empty() && h.tx.Pending().Empty() {
 		return
 	}
+	h.s.Undecided.begin(h, invalidation.Now(), false)
 	h.armed = true
 	h.timers.Add(1)
 	h.timer = time.AfterFunc(h.s.MaxStaleness/2, h.overdue)
@@ -97,7 +98,9 @@ func (h *home) overdue() {
 	h.timers.Add(1)
 	h.timer = time.AfterFunc(h.s.MaxStaleness/2, h.overdue)
 	h.s.mu.Unlock()
+	at := invalidation.Now()
 	h.s.Journal.Publish(h.s.who.Database, changed, schema)
+	h.s.Undecided.begin(h, at, true)
 }
 
 // disarmLocked stops the timer once nothing is in flight.
@@ -143,6 +146,7 @@ func (h *home) close() {
 		h.leave()
 	}
 	h.release(true)
+	s.Undecided.end(h)
 }
 
 // changesSchema reports whether a statement may change the catalog.
@@ -323,6 +327,7 @@ func (h *home) publish(status byte, following bool) *statement.WriteFact {
 		h.txSchema, h.generation = false, 0
 	}
 	if idle {
+		defer s.Undecided.end(h)
 		defer h.release(false)
 	}
 	if visible.Empty() {

@@ -296,3 +296,44 @@ func TestEventualEndsWithABackendThatOwesAnAnswer(t *testing.T) {
 		t.Errorf("the session goes on: %q, %v", rest, err)
 	}
 }
+
+// TestR6NothingIsCertainBehindAWriteWhoseOutcomeIsNotRead asks while a write is under way, and once it is not.
+func TestR6NothingIsCertainBehindAWriteWhoseOutcomeIsNotRead(t *testing.T) {
+	r, j, _ := newRig(t)
+	u := &Undecided{}
+	r.session.Shared.Undecided = u
+	certain := func() bool { now := invalidation.Now(); return u.Before(now) == now }
+	r.through(query("select a"), rows("1"))
+	if !certain() {
+		t.Error("a read keeps something from being certain")
+	}
+	before := invalidation.Now()
+	r.send(query("update a"))
+	r.expectBackend(query("update a"))
+	if at := u.Before(invalidation.Now()); at < before || at >= invalidation.Now() {
+		t.Errorf("certain up to %d, want the moment before the write was sent, from %d on", at, before)
+	}
+	last := j.Last()
+	r.reply(slices.Concat(complete("UPDATE 1"), ready('I')))
+	r.expect(slices.Concat(complete("UPDATE 1"), ready('I')))
+	if !certain() || j.Last() == last {
+		t.Error("the write is published, and something is not certain")
+	}
+	// In a block nothing is visible before its COMMIT.
+	r.through(query("begin"), slices.Concat(complete("BEGIN"), ready('T')))
+	r.through(query("update a"), slices.Concat(complete("UPDATE 1"), ready('T')))
+	if !certain() {
+		t.Error("a write that is not committed keeps something from being certain")
+	}
+	r.send(query("commit"))
+	r.expectBackend(query("commit"))
+	if certain() {
+		t.Error("a COMMIT is under way, and all is certain")
+	}
+	r.backend.Close()
+	<-r.done
+	r.done <- nil
+	if !certain() {
+		t.Error("the session has ended, and something is not certain")
+	}
+}

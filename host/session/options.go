@@ -77,6 +77,8 @@ type Shared struct {
 	// Analysis and Journal are set at a home, and nil at an edge, which learns from facts.
 	Analysis Analysis
 	Journal  Journal
+	// Undecided is where a home's sessions note the writes whose outcome they have not read; nil: nobody asks.
+	Undecided *Undecided
 	// Level is the level of a database whose sessions ask for none, at a home; nil: Bounded. Holds are what Strong ones
 	// need.
 	Level func(database string) statement.Level

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -30,7 +31,7 @@ func TestPanicEndsTheSession(t *testing.T) {
 	far, near := net.Pipe()
 	s := New(&Shared{Counters: &Counters{}, Logger: slog.New(slog.DiscardHandler)}, near, Peer{}, false)
 	s.panicked("at the disco")
-	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the client's connection: %v, want its end", err)
 	}
 	if s.mu.ended == nil || !s.mu.closed {

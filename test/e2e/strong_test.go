@@ -157,10 +157,17 @@ func TestR11WriteWaitsForAnEdgeThatIsCutOffAndNoLonger(t *testing.T) {
 
 // TestR11EdgeThatLeavesIsNotWaitedFor stops an edge in good order: its lease goes with it.
 func TestR11EdgeThatLeavesIsNotWaitedFor(t *testing.T) {
-	c := cluster.New(t, 2, func(cfg *config.Config) { strong(cfg); cfg.MaxStaleness = time.Hour })
-	c.Edges[1].Stop()
+	const staleness = 4 * time.Second
+	c := cluster.New(t, 2, func(cfg *config.Config) { strong(cfg); cfg.MaxStaleness = staleness })
 	writer := cluster.Connect(t, c.URL(c.Edges[0]))
-	cluster.Exec(t, writer, "update products set price = 6 where id = 5")
+	cluster.Exec(t, writer, "update products set price = 6 where id = 5") // behind the leases of a home before this one
+	c.Edges[1].AwaitReady()                                               // it has a new lease
+	c.Edges[1].Stop()
+	began := time.Now()
+	cluster.Exec(t, writer, "update products set price = 7 where id = 5")
+	if took := time.Since(began); took > staleness/2 {
+		t.Errorf("the write took %v: it has waited for an edge that has left", took)
+	}
 }
 
 func TestOffKeepsASessionFromMemory(t *testing.T) {

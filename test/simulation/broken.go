@@ -33,6 +33,8 @@ const (
 	R6CountsFromTheGrant
 	// R6GrantsAhead grants a lease beside the stream, before what the stream has still to bring.
 	R6GrantsAhead
+	// R6ForgetsWritesUnderWay grants leases past the writes whose outcome the home has not read.
+	R6ForgetsWritesUnderWay
 	// R7ForgetsTheWriter leaves it to the stream to tell an edge of its own client's write.
 	R7ForgetsTheWriter
 	// R8DropsEvents loses some of an edge's events, as a full channel would.
@@ -51,22 +53,23 @@ const (
 )
 
 var brokenNames = [brokens]string{
-	None:                  "no rule is broken",
-	R1StampsLate:          "R1 a read is stamped late",
-	R2PublishesEarly:      "R2 a write is published before it is visible",
-	R2PublishesLate:       "R2 a write is published behind its ReadyForQuery",
-	R3IgnoresARelation:    "R3 an entry depends on one of its relations only",
-	R4KeepsOldFills:       "R4 a fill is kept that a write has voided",
-	R5IgnoresGaps:         "R5 an edge does not see a gap",
-	R6CountsFromTheGrant:  "R6 a lease is counted from its grant",
-	R6GrantsAhead:         "R6 a grant overtakes events",
-	R7ForgetsTheWriter:    "R7 a write does not count where it came from",
-	R8DropsEvents:         "R8 events are dropped",
-	R9PublishesStatements: "R9 a block is published by its statements",
-	R9ForgetsLostWrites:   "R9 a write whose reply is lost is not published",
-	R11DoesNotWait:        "R11 a strong write does not wait for the edges",
-	R12TrustsTheStore:     "R12 a store that went back is trusted",
-	TokensAreForgotten:    "tokens are not waited for",
+	None:                    "no rule is broken",
+	R1StampsLate:            "R1 a read is stamped late",
+	R2PublishesEarly:        "R2 a write is published before it is visible",
+	R2PublishesLate:         "R2 a write is published behind its ReadyForQuery",
+	R3IgnoresARelation:      "R3 an entry depends on one of its relations only",
+	R4KeepsOldFills:         "R4 a fill is kept that a write has voided",
+	R5IgnoresGaps:           "R5 an edge does not see a gap",
+	R6CountsFromTheGrant:    "R6 a lease is counted from its grant",
+	R6GrantsAhead:           "R6 a grant overtakes events",
+	R6ForgetsWritesUnderWay: "R6 a lease is granted past writes whose outcome is not known",
+	R7ForgetsTheWriter:      "R7 a write does not count where it came from",
+	R8DropsEvents:           "R8 events are dropped",
+	R9PublishesStatements:   "R9 a block is published by its statements",
+	R9ForgetsLostWrites:     "R9 a write whose reply is lost is not published",
+	R11DoesNotWait:          "R11 a strong write does not wait for the edges",
+	R12TrustsTheStore:       "R12 a store that went back is trusted",
+	TokensAreForgotten:      "tokens are not waited for",
 }
 
 // String says in words what is broken.

@@ -96,7 +96,18 @@ func (h *home) start() {
 	h.begin()
 	h.lives++
 	h.log = invalidation.NewLogAt(fmt.Sprintf("%032x", h.lives), func() time.Time { return h.w.wall("home") })
-	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: 32, MaxStaleness: maxStaleness, Logger: h.w.logger("home")})
+	undecided := &session.Undecided{}
+	h.shared.Undecided = undecided
+	h.registry = registry.New(registry.Options{
+		Log: h.log, MaxEdges: 32, MaxStaleness: maxStaleness, Logger: h.w.logger("home"), Succeeds: h.w.strong && h.lives > 1,
+		Asked: func() {
+			at := invalidation.Now()
+			if h.w.broken != R6ForgetsWritesUnderWay {
+				at = undecided.Before(at)
+			}
+			h.registry.Certify(at)
+		},
+	})
 	h.shared.Floors, h.shared.Analysis = h.log.Floors(), analysis{h.w.broken}
 	h.shared.Lease.Forever()
 	if h.w.strong {

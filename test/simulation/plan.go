@@ -65,9 +65,11 @@ func newPlan(r *rand.Rand, strong bool) plan {
 	if r.IntN(4) == 0 {
 		p.lostReplies = r.IntN(200)
 	}
-	switch r.IntN(7) {
+	switch r.IntN(8) {
 	case 0, 1:
 		p.lags(r)
+	case 7:
+		p.waits(r)
 	case 2:
 		p.races(r)
 	case 3:
@@ -78,8 +80,8 @@ func newPlan(r *rand.Rand, strong bool) plan {
 		}
 	}
 	if strong {
-		// A database that loses what it has answered, or commits what nobody is left to hear of, is not linearisable by
-		// itself. A home that starts anew does not know of the leases that the one before it has granted.
+		// A database that loses what it has answered, or commits what nobody is left to hear of (its home has
+		// crashed), is not linearisable by itself.
 		p.faults = slices.DeleteFunc(p.faults, func(f fault) bool { return f.forgets })
 	}
 	slices.SortFunc(p.faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
@@ -96,6 +98,20 @@ func (p *plan) lags(r *rand.Rand) {
 		how = p.stall
 	}
 	p.faults = append(p.faults, how(r, 3*time.Second+draw(r, 2*time.Second), 6*time.Second+draw(r, 3*time.Second)))
+}
+
+// waits lets the replies to writes take their time while edges go away, so that the home hears of a write long behind its
+// commit.
+func (p *plan) waits(r *rand.Rand) {
+	p.length, p.habits, p.pauses, p.writes, p.reconnects = 22*time.Second, 1000, 0, 30+r.IntN(60), 0
+	p.pause = 50*time.Millisecond + draw(r, 200*time.Millisecond)
+	p.slowStatements, p.slowStatement = 300, maxStaleness/2
+	name := fmt.Sprintf("edge%d", r.IntN(p.edges)+1)
+	at, blocked := 6*time.Second+draw(r, 6*time.Second), 2*maxStaleness
+	p.faults = append(p.faults, fault{at: at, name: fmt.Sprintf("nothing passes between %s and the home for %v", name, blocked), do: func(_ context.Context, w *world) {
+		w.net.block(route{name, "home"}, blocked)
+		w.net.block(route{"home", name}, blocked)
+	}})
 }
 
 // races lets many ask for and write the same while statements and their replies take their time.
@@ -117,10 +133,6 @@ func (p *plan) losses(r *rand.Rand) {
 		p.faults = append(p.faults, p.crash(r))
 	}
 }
-
-// replyDelay is how long the reply to a write may be on its way from when the store shows it: with the wire as the source
-// of writes the home hears of it that late, and so does an edge that is cut off meanwhile.
-func (p *plan) replyDelay() time.Duration { return 5*time.Millisecond + p.slowStatement + p.storeStall }
 
 // absence is how long the home may take to find out that the store has been away.
 func (p *plan) absence() time.Duration { return watchInterval + 20*time.Millisecond + 2*p.storeStall }

@@ -60,7 +60,7 @@ func Run(t *testing.T, seed uint64, setup Setup) Result {
 		result.Simulated = w.now()
 		result.Hits = w.hits
 		result.Trace = w.record.trace()
-		bound = maxStaleness + w.plan.replyDelay()
+		bound = maxStaleness
 	})
 	if setup.Strong {
 		result.Violations = history.Linearizable(result.Ops, linearTime)
