@@ -103,6 +103,15 @@ func (r *rig) await(c chan struct{}) {
 	}
 }
 
+// awaitScan waits for a look at the folder behind which something holds: one that was under way knows nothing of what was
+// written meanwhile.
+func (r *rig) awaitScan(holds func() bool) {
+	r.t.Helper()
+	for !holds() {
+		r.await(r.scanned)
+	}
+}
+
 func (r *rig) awaitSwap() {
 	r.t.Helper()
 	select {
@@ -241,14 +250,19 @@ func TestHotReload(t *testing.T) {
 
 func TestBadFileChangesNothingAndSaysWhy(t *testing.T) {
 	r := open(t, nil, map[string][]byte{"a.wasm": says(5000)})
-	generation := r.set.Generation()
+	generation, before := r.set.Generation(), ""
 	for name, content := range map[string][]byte{"half a module": says(9000)[:40], "no module": []byte("x"), "a foreign import": w.Module{Imports: []w.Import{{Module: "env", Name: "open"}}, Pages: 1}.Bytes()} {
 		r.drain()
 		r.write("a.wasm", content)
-		r.await(r.scanned)
+		r.awaitScan(func() bool {
+			all := r.set.List()
+			return len(all) != 1 || all[0].Error != before
+		})
 		r.want(true, 5*time.Second)
 		if all := r.set.List(); r.set.Generation() != generation || len(all) != 1 || all[0].State != "active" || all[0].Error == "" {
 			t.Errorf("after %s: generation %d, list %+v; want generation %d with the reason", name, r.set.Generation(), all, generation)
+		} else {
+			before = all[0].Error
 		}
 	}
 	r.drain()
