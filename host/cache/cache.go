@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 
@@ -176,6 +177,9 @@ func (c *Cache) Store(hash uint64, e *Entry) bool {
 	defer s.mu.Unlock()
 	if len(e.Body)+len(e.RowDescription) > c.limit || size > s.mu.maxBytes {
 		return false
+	}
+	if keepsVoid && !e.Floors.Valid(e.Version) {
+		e.Version = math.MaxUint64 - 1
 	}
 	if !e.Floors.Valid(e.Version) {
 		s.mu.stats.Refused++

@@ -28,7 +28,7 @@ type Lease struct{ until atomic.Int64 }
 // Extend sets the end of the lease to d after asked, the holder's own clock when it asked for the grant (R6). A
 // grant that would end sooner than what is held changes nothing.
 func (l *Lease) Extend(asked Instant, d time.Duration) {
-	to := int64(asked.Add(d))
+	to := int64(asked.Add(d + overtime))
 	for {
 		now := l.until.Load()
 		if (now != 0 && now >= to) || l.until.CompareAndSwap(now, to) {
