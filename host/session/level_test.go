@@ -301,7 +301,7 @@ func TestEventualEndsWithABackendThatOwesAnAnswer(t *testing.T) {
 func TestR6NothingIsCertainBehindAWriteWhoseOutcomeIsNotRead(t *testing.T) {
 	r, j, _ := newRig(t)
 	u := &Undecided{}
-	r.session.Shared.Undecided = u
+	r.session.Undecided = u
 	certain := func() bool { now := invalidation.Now(); return u.Before(now) == now }
 	r.through(query("select a"), rows("1"))
 	if !certain() {
