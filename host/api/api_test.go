@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perihelion-proxy/perihelion/host/invalidation"
+	"github.com/perihelion-proxy/perihelion/runtime/abi"
+
 	"github.com/perihelion-proxy/perihelion/host/link"
 	"github.com/perihelion-proxy/perihelion/host/registry"
 )
@@ -87,6 +90,9 @@ func TestEveryEndpointSaysWhatIsWrong(t *testing.T) {
 		{"invalidate: a long name", "POST", "/api/edge/invalidate", adminToken, `{"tables":["public.` + long + `"]}`, nil, 400, "longer"},
 		{"invalidate: a name with a NUL", "POST", "/api/edge/invalidate", adminToken, `{"tables":["public.a\u0000"]}`, nil, 400, "printable"},
 		{"invalidate: too many", "POST", "/api/edge/invalidate", adminToken, `{"tables":["a.b"` + strings.Repeat(`,"a.b"`, maxTables) + `]}`, nil, 400, "at most"},
+		{"invalidate: an empty tag", "POST", "/api/edge/invalidate", adminToken, `{"tags":[""]}`, nil, 400, "tag"},
+		{"invalidate: a long tag", "POST", "/api/edge/invalidate", adminToken, `{"tags":["` + strings.Repeat("x", abi.MaxTag+1) + `"]}`, nil, 400, "tag"},
+		{"invalidate: too many tags", "POST", "/api/edge/invalidate", adminToken, `{"tags":["a"` + strings.Repeat(`,"a"`, maxTables) + `]}`, nil, 400, "at most"},
 		{"invalidate: tables that are no list", "POST", "/api/edge/invalidate", adminToken, `{"tables":"public.users"}`, nil, 400, "tables"},
 		{"invalidate: a misspelt field", "POST", "/api/edge/invalidate", adminToken, `{"table":["public.users"]}`, nil, 400, "table"},
 		{"invalidate: a long database", "POST", "/api/edge/invalidate", adminToken, `{"database":"` + long + `"}`, nil, 400, "database"},
@@ -321,6 +327,7 @@ func TestReadinessNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestInvalidateAppendsWhatWasAskedFor(t *testing.T) {
+	tag := invalidation.TagName("b")
 	tests := []struct {
 		name, body string
 		databases  []string
@@ -333,6 +340,8 @@ func TestInvalidateAppendsWhatWasAskedFor(t *testing.T) {
 		{"a whole database", `{"tables":[],"database":"shop"}`, []string{"shop", "crm"}, []string{"shop: []"}, `[]`},
 		{"everything, by an empty list", `{"tables":[]}`, []string{"shop", "crm"}, []string{": []"}, `[]`},
 		{"everything, by no list", ` {} `, []string{"shop", "crm"}, []string{": []"}, `[]`},
+		{"a tag in every database", `{"tags":["b"]}`, []string{"shop", "crm"}, []string{"shop: [" + tag + "]", "crm: [" + tag + "]"}, `[],"tags":["b"]`},
+		{"a tag and a table", `{"tags":["b","b"],"tables":["public.a"],"database":"shop"}`, nil, []string{"shop: [" + tag + " public.a]"}, `["public.a"],"tags":["b","b"]`},
 		{"a table where no database is known", `{"tables":["public.a"]}`, nil, []string{": [public.a]"}, `["public.a"]`},
 	}
 	for _, tt := range tests {

@@ -38,9 +38,9 @@ type Entry struct {
 	RowDescription []byte
 	// Body is the stored reply. Its last bytes are a ReadyForQuery outside a block.
 	Body []byte
-	// Relations and Fingerprint are the descriptor's, for those who pass the result on.
-	Relations   []string
-	Fingerprint uint64
+	// Relations and Fingerprint are the descriptor's, Tags the decision's, for those who pass the result on.
+	Relations, Tags []string
+	Fingerprint     uint64
 }
 
 // overhead is what an entry costs beyond its bytes: itself, its list element and map slot, its floors. Measured
@@ -51,6 +51,9 @@ func (e *Entry) size() int64 {
 	size := overhead + len(e.Key) + len(e.RowDescription) + len(e.Body)
 	for _, r := range e.Relations {
 		size += len(r)
+	}
+	for _, t := range e.Tags {
+		size += len(t)
 	}
 	return int64(size)
 }

@@ -203,7 +203,7 @@ func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.De
 	}
 	return session.Decision{
 		Cache: decision.Cache, TTL: decision.TTL, Stale: decision.Stale, Eventual: decision.Level == statement.Eventual,
-		MaxBytes: decision.MaxResultBytes, Local: decision.Local, Reason: decision.Reason,
+		MaxBytes: decision.MaxResultBytes, Local: decision.Local, Tags: invalidation.TagNames(decision.TagList()), Reason: decision.Reason,
 	}
 }
 

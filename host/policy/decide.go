@@ -3,6 +3,8 @@ package policy
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/perihelion-proxy/perihelion/host/statement"
@@ -36,8 +38,18 @@ type Decision struct {
 	MaxResultBytes int64
 	// Local is set where only the home may keep a result.
 	Local bool
+	// Tags are what a result can be voided by, each behind a line's end; see [Decision.TagList].
+	Tags string
 	// Generation is the one that decided.
 	Generation uint64
+}
+
+// TagList returns the tags of a decision.
+func (d Decision) TagList() []string {
+	if d.Tags == "" {
+		return nil
+	}
+	return strings.Split(d.Tags[1:], "\n")
 }
 
 // Decide returns what the generation in charge makes of a statement. It is remembered; the first time runs the
@@ -258,6 +270,8 @@ func (c *call) Decided(decision abi.Decision) (int64, bool) {
 			return 0, true
 		}
 		return 1, true
+	case abi.DecisionShare:
+		return int64(abi.ShareUser), true
 	default:
 		return 0, false
 	}
@@ -312,6 +326,11 @@ func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
 			return abi.ResultRefused
 		}
 		c.decision.Local = value == 0
+	case abi.DecisionShare:
+		// What one user may read another may not, and Postgres checks it when it executes: a hit does not.
+		if value != int64(abi.ShareUser) {
+			return abi.ResultRefused
+		}
 	default:
 		return abi.ResultUnknown
 	}
@@ -319,12 +338,32 @@ func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
 }
 
 func (c *call) SetBytes(decision abi.Decision, value string) abi.Result {
-	if decision != abi.DecisionReason {
+	switch decision {
+	case abi.DecisionReason:
+		if len(value) > abi.MaxReason {
+			return abi.ResultRefused
+		}
+		c.decision.Reason = clean(value)
+		return 0
+	case abi.DecisionTag:
+		return c.tag(value)
+	default:
 		return abi.ResultUnknown
 	}
-	if len(value) > abi.MaxReason {
+}
+
+// tag adds a tag, unless the decision has it already. One that the API could not name is refused.
+func (c *call) tag(value string) abi.Result {
+	if value == "" || len(value) > abi.MaxTag || clean(value) != value {
 		return abi.ResultRefused
 	}
-	c.decision.Reason = clean(value)
+	tags := c.decision.TagList()
+	switch {
+	case slices.Contains(tags, value):
+	case len(tags) >= abi.MaxTags:
+		return abi.ResultQuota
+	default:
+		c.decision.Tags += "\n" + value
+	}
 	return 0
 }

@@ -21,6 +21,28 @@ func states(pairs ...int64) []byte {
 	return w.Decide(code...).Bytes()
 }
 
+// tagged returns a module that states tags, each an address and a length in the data, and returns the last result.
+func tagged(data string, tags ...int32) []byte {
+	var code []byte
+	for i := 0; i < len(tags); i += 2 {
+		if i > 0 {
+			code = append(code, w.Drop...)
+		}
+		code = append(code, w.Code(w.Const(int32(abi.DecisionTag)), w.Const(tags[i]), w.Const(tags[i+1]), w.Call(w.SetBytes))...)
+	}
+	m := w.Decide(code...)
+	m.Data = data
+	return m.Bytes()
+}
+
+// letters returns the places of the first n letters.
+func letters(n int32) (places []int32) {
+	for i := range n {
+		places = append(places, i, 1)
+	}
+	return places
+}
+
 const (
 	cache  = int64(abi.DecisionCache)
 	ttl    = int64(abi.DecisionTTLMS)
@@ -28,6 +50,7 @@ const (
 	level  = int64(abi.DecisionLevel)
 	size   = int64(abi.DecisionMaxResultBytes)
 	edges  = int64(abi.DecisionEdges)
+	share  = int64(abi.DecisionShare)
 	eighth = 128
 )
 
@@ -60,6 +83,13 @@ func TestEachPartOfADecisionBothWays(t *testing.T) {
 		{"a smaller result", states(size, eighth), nil, Decision{Cache: true, TTL: time.Minute, MaxResultBytes: eighth}, false},
 		{"a larger result", states(size, 4096), nil, Decision{}, true},
 		{"the home alone", states(edges, 0), nil, Decision{Cache: true, TTL: time.Minute, Local: true}, false},
+		{"one user", states(share, 1), nil, Decision{Cache: true, TTL: time.Minute}, false},
+		{"the whole tenant", states(share, 2), nil, Decision{}, true},
+		{"tags, one of them twice", tagged("products|user 7", 0, 8, 9, 6, 0, 8), nil, Decision{Cache: true, TTL: time.Minute, Tags: "\nproducts\nuser 7"}, false},
+		{"an empty tag", tagged("x", 0, 0), nil, Decision{}, true},
+		{"a tag of two lines", tagged("a\nb", 0, 3), nil, Decision{}, true},
+		{"as many tags as there may be", tagged("abcdefghijklmnop", letters(abi.MaxTags)...), nil, Decision{Cache: true, TTL: time.Minute, Tags: "\na\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np"}, false},
+		{"one more", tagged("abcdefghijklmnopq", letters(abi.MaxTags+1)...), nil, Decision{}, true},
 		{"every edge", states(edges, 0, edges, 1), nil, Decision{Cache: true, TTL: time.Minute}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

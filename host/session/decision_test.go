@@ -79,6 +79,21 @@ func TestEventualResultOutlivesWritesAndTheLease(t *testing.T) {
 	}
 }
 
+// TestTagVoidsWhatHasItWhateverItsLevel voids by a tag that the result has, and by one that it has not.
+func TestTagVoidsWhatHasItWhateverItsLevel(t *testing.T) {
+	for _, eventual := range []bool{false, true} {
+		mine, other := invalidation.TagName("mine"), invalidation.TagName("other")
+		r, j, _ := decidedRig(t, &Decision{Cache: true, TTL: time.Hour, Eventual: eventual, Tags: []string{mine}})
+		r.through(query("select a"), rows("1"))
+		j.Append("db", []string{other})
+		j.Append("another", []string{mine})
+		r.hit(query("select a"), rows("1"))
+		j.Append("db", []string{mine})
+		r.through(query("select a"), rows("2"))
+		r.hit(query("select a"), rows("2"))
+	}
+}
+
 func TestUnstableResultIsKeptAtNoOtherLevel(t *testing.T) {
 	r, _, _ := decidedRig(t, &Decision{Cache: true, TTL: time.Hour})
 	r.through(query("select t"), rows("1"))
@@ -111,7 +126,7 @@ func TestResultThatNoEdgeMayKeepIsNotGivenToOne(t *testing.T) {
 		j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
 		backends := make(chan net.Conn, 1)
 		a := newAnalysis()
-		a.decision = &Decision{Cache: true, TTL: time.Hour, Stale: time.Second, Eventual: true, MaxBytes: 1000, Local: local}
+		a.decision = &Decision{Cache: true, TTL: time.Hour, Stale: time.Second, Eventual: true, MaxBytes: 1000, Local: local, Tags: []string{"#1"}}
 		r := connect(t, node(a, j, backends), backends, true)
 		body := rows("1")[:len(rows("1"))-6]
 		for i := range 2 { // from Postgres, and from the home's own memory
@@ -125,7 +140,7 @@ func TestResultThatNoEdgeMayKeepIsNotGivenToOne(t *testing.T) {
 			switch {
 			case len(facts) != 1 || local != (facts[0].Read == nil):
 				t.Errorf("local %t: facts = %+v", local, facts)
-			case !local && (facts[0].Read.StaleMillis != 1000 || !facts[0].Read.Eventual):
+			case !local && (facts[0].Read.StaleMillis != 1000 || !facts[0].Read.Eventual || !slices.Equal(facts[0].Read.Tags, []string{"#1"})):
 				t.Errorf("what the edge is told = %+v, want all of the decision", facts[0].Read)
 			case !local && i == 0 && facts[0].Read.MaxBytes != 1000:
 				t.Errorf("largest result = %d, want 1000", facts[0].Read.MaxBytes)

@@ -432,7 +432,7 @@ func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
 	d := f.decision
 	read := &statement.ReadFact{
 		Epoch: s.Journal.Epoch(), Version: uint64(f.stamp), Relations: relations, TTLMillis: max(d.TTL.Milliseconds(), 0),
-		StaleMillis: d.Stale.Milliseconds(), Eventual: d.Eventual, MaxBytes: d.MaxBytes,
+		StaleMillis: d.Stale.Milliseconds(), Eventual: d.Eventual, MaxBytes: d.MaxBytes, Tags: d.Tags,
 	}
 	if whole {
 		s.store(f, read, f.d.Fingerprint, d.Local)
@@ -451,18 +451,18 @@ func (s *Session) entryFact(e *cache.Entry, now invalidation.Instant) *statement
 	}
 	return &statement.ReadFact{
 		Epoch: s.Journal.Epoch(), Version: uint64(e.Version), Relations: e.Relations, TTLMillis: max(e.TTL(now).Milliseconds(), 0),
-		StaleMillis: e.Stale.Milliseconds(), Eventual: e.Eventual,
+		StaleMillis: e.Stale.Milliseconds(), Eventual: e.Eventual, Tags: e.Tags,
 	}
 }
 
 // store keeps a whole result. What does not belong to the present epoch, or is not above its floors, is not kept (R4).
 func (s *Session) store(f *fill, read *statement.ReadFact, fingerprint uint64, local bool) {
-	relations := read.Relations
-	if read.Eventual {
-		relations = nil // a write does not end it; a change of the schema, or of the epoch, does
+	depends := read.Tags
+	if !read.Eventual { // which a write does not end; a tag, a change of the schema, or of the epoch does
+		depends = slices.Concat(read.Relations, read.Tags)
 	}
 	ttl := time.Duration(read.TTLMillis) * time.Millisecond
-	floors, ok := s.Floors.Depend(read.Epoch, s.who.Database, relations)
+	floors, ok := s.Floors.Depend(read.Epoch, s.who.Database, depends)
 	if !ok || ttl <= 0 || read.MaxBytes > 0 && int64(len(f.body)+len(f.rowDescription)) > read.MaxBytes {
 		return
 	}
@@ -471,7 +471,7 @@ func (s *Session) store(f *fill, read *statement.ReadFact, fingerprint uint64, l
 	f.kept = s.Cache.Store(hash, &cache.Entry{
 		Key: f.key, Version: invalidation.Version(read.Version), Floors: &floors, Stored: now, Expires: now.Add(ttl), Took: time.Duration(now - f.asked),
 		Stale: time.Duration(read.StaleMillis) * time.Millisecond, Eventual: read.Eventual, Local: local,
-		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: read.Relations, Fingerprint: fingerprint,
+		RowDescription: f.rowDescription, Body: body[:len(body):len(body)], Relations: read.Relations, Tags: read.Tags, Fingerprint: fingerprint,
 	})
 	f.dead = true
 }

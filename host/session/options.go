@@ -32,6 +32,8 @@ type Decision struct {
 	MaxBytes int64
 	// Local is set where no edge may keep a result.
 	Local bool
+	// Tags are what a result is voided by beside its relations, as [invalidation.TagName] spells them.
+	Tags []string
 	// Reason says why, in words a person can read.
 	Reason string
 }

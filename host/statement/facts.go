@@ -38,6 +38,8 @@ type ReadFact struct {
 	Epoch     string   `json:"epoch"`
 	Version   uint64   `json:"version"`
 	Relations []string `json:"relations"`
+	// Tags are what the result is voided by beside its relations, named as events name them.
+	Tags []string `json:"tags,omitempty"`
 	// TTLMillis is how long the result may still be kept, in milliseconds.
 	TTLMillis int64 `json:"ttl_ms"`
 	// StaleMillis is how long after that it may be answered while somebody asks for it anew, in milliseconds.

@@ -101,6 +101,36 @@ func put(t *testing.T, pairs ...int64) (folder string) {
 	return folder
 }
 
+// TestTagVoidsAtEveryEdge gives every result a tag, and voids by it and by another through the API.
+func TestTagVoidsAtEveryEdge(t *testing.T) {
+	for _, level := range []int64{1, 3} { // bounded, eventual
+		folder := t.TempDir()
+		tagged := w.Decide(w.Code(w.Const(4), w.Const64(level), w.Call(w.SetInt), w.Drop, w.Const(65), w.Const(0), w.Const(6), w.Call(w.SetBytes))...) // LEVEL, TAG
+		tagged.Data = "prices"
+		if err := os.WriteFile(filepath.Join(folder, "p.wasm"), tagged.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+		edge := c.Edges[0]
+		conn := cluster.Connect(t, c.URL(edge))
+		void := func(tag string) {
+			t.Helper()
+			var answer struct{ Version invalidation.Version }
+			if status := c.Home.Call("POST", "/api/edge/invalidate", cluster.AdminToken, `{"tags":["`+tag+`"]}`, &answer); status != 200 {
+				t.Fatalf("invalidate: %d", status)
+			}
+			edge.AwaitInvalidation(invalidation.TagName(tag), answer.Version)
+		}
+		cluster.Get(t, conn, priceOf+"5")
+		edge.WantHit(conn, "5.00", priceOf+"5")
+		void("names")
+		edge.WantHit(conn, "5.00", priceOf+"5")
+		void("prices")
+		edge.WantMiss(conn, "5.00", priceOf+"5")
+		edge.WantHit(conn, "5.00", priceOf+"5")
+	}
+}
+
 // TestPolicyKeepsADashboardForAWhile caches what changes by itself, at level eventual.
 func TestPolicyKeepsADashboardForAWhile(t *testing.T) {
 	folder := put(t, 1, 1, 4, 3) // CACHE = 1, LEVEL = eventual
