@@ -79,7 +79,7 @@ func newHome(n *Node) (role, error) {
 	h.registry = registry.New(registry.Options{Log: h.log, MaxEdges: cfg.Edge.MaxEdges, MaxStaleness: cfg.MaxStaleness, Succeeds: cfg.Consistency.AnyStrong(), Asked: h.certainty.poke, Logger: n.logger})
 	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
-		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, MaxEntryBytes: int64(cfg.Cache.MaxEntryBytes), CompilationCache: cfg.Policies.CacheDir,
+		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, MaxEntryBytes: int64(cfg.Cache.MaxEntryBytes), Region: cfg.Region, CompilationCache: cfg.Policies.CacheDir,
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
 		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
 	})
@@ -202,14 +202,25 @@ func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.De
 	if h.node.config.Source == config.SourceWAL && !h.sources.following(who.Database) {
 		return session.Decision{Reason: "the database is not followed in the WAL, as source says it has to be"}
 	}
-	return session.Decision{
+	kept := session.Decision{
 		Cache: decision.Cache, TTL: decision.TTL, Stale: decision.Stale, Eventual: decision.Level == statement.Eventual,
 		MaxBytes: decision.MaxResultBytes, Local: decision.Local, Tags: invalidation.TagNames(decision.TagList()), Reason: decision.Reason,
 	}
+	if decision.Ask {
+		kept.OnResult = func(ctx context.Context, r session.Result) (bool, time.Duration, string) {
+			judged := h.policies.OnResult(ctx, h.query(who, d), decision, policy.Result(r))
+			return judged.Cache, judged.TTL, judged.Reason
+		}
+	}
+	return kept
 }
 
 func (h *home) decide(ctx context.Context, who session.Identity, d *statement.Descriptor) policy.Decision {
-	return h.policies.Decide(ctx, policy.Query{Tenant: who.Tenant, Database: who.Database, User: who.User, Application: who.Application, Statement: d, Level: h.level(who.Database)})
+	return h.policies.Decide(ctx, h.query(who, d))
+}
+
+func (h *home) query(who session.Identity, d *statement.Descriptor) policy.Query {
+	return policy.Query{Tenant: who.Tenant, Database: who.Database, User: who.User, Application: who.Application, Statement: d, Level: h.level(who.Database)}
 }
 
 // InitialState implements [session.Analysis].

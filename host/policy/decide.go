@@ -40,6 +40,8 @@ type Decision struct {
 	Local bool
 	// Tags are what a result can be voided by, each behind a line's end; see [Decision.TagList].
 	Tags string
+	// Ask is set where [Set.OnResult] has to be asked about each result.
+	Ask bool
 	// Generation is the one that decided.
 	Generation uint64
 }
@@ -98,26 +100,11 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 		if p.off.Load() {
 			return Decision{Reason: "policy is switched off after repeated failures", Policy: p.name, Level: q.Level, Generation: g.number}, nil
 		}
-		c := call{query: q, defaultTTL: s.options.DefaultTTL, maxEntryBytes: s.options.MaxEntryBytes, writeRate: s.options.WriteRate, decision: d}
-		began := time.Now()
-		err := p.module.Decide(ctx, q.Tenant, &c)
-		if s.options.OnCall != nil && !errors.Is(err, engine.ErrClosed) {
-			s.options.OnCall(p.name, "decide", time.Since(began), err != nil)
-		}
+		next, err := s.ask(ctx, p, abi.HookDecide, q, d, nil)
 		if err != nil {
-			s.failed(ctx, p, err)
 			return Decision{Policy: p.name}, err
 		}
-		if p.failures.Load() != 0 {
-			p.failures.Store(0)
-		}
-		if c.decision != d {
-			c.decision.Policy = p.name
-			if c.decision.Reason == d.Reason {
-				c.decision.Reason = "policy says so"
-			}
-		}
-		d = c.decision
+		d = next
 	}
 	switch {
 	case !d.Cache || d.Level == statement.Eventual:
@@ -145,14 +132,17 @@ func (s *Set) failed(ctx context.Context, p *policy, err error) {
 	}
 }
 
-// call is one call of decide, as the guest sees it. It implements [engine.Call].
+// call is one call of decide or on_result, as the guest sees it. It implements [engine.Call].
 type call struct {
 	query      Query
 	defaultTTL time.Duration
 	// maxEntryBytes is the node's own bound.
 	maxEntryBytes int64
 	writeRate     func(database, relation string) int64
+	region        string
 	decision      Decision
+	// result is what on_result speaks of; nil in decide.
+	result *Result
 }
 
 func (c *call) Int(field abi.Field, index int) (int64, bool) {
@@ -168,7 +158,7 @@ func (c *call) Int(field abi.Field, index int) (int64, bool) {
 			return 0, false
 		}
 		return c.writeRate(c.query.Database, d.Relations[index]), true
-	case abi.FieldFingerprint, abi.FieldVerdict, abi.FieldDefaultTTLMS, abi.FieldParamCount:
+	case abi.FieldFingerprint, abi.FieldVerdict, abi.FieldDefaultTTLMS, abi.FieldParamCount, abi.FieldRows, abi.FieldBytes, abi.FieldLatencyUS:
 		if index != 0 {
 			return 0, false
 		}
@@ -187,7 +177,7 @@ func (c *call) Int(field abi.Field, index int) (int64, bool) {
 	case abi.FieldParamCount:
 		return int64(d.Parameters), true
 	default:
-		return 0, false
+		return c.result.figure(field)
 	}
 }
 
@@ -214,6 +204,8 @@ func (c *call) Bytes(field abi.Field, index int) (string, abi.Result) {
 		text = c.query.Application
 	case abi.FieldReason:
 		text = c.query.Statement.Reason
+	case abi.FieldRegion:
+		text = c.region
 	default:
 		return "", abi.ResultUnknown
 	}
@@ -270,6 +262,11 @@ func (c *call) Decided(decision abi.Decision) (int64, bool) {
 			return 0, true
 		}
 		return 1, true
+	case abi.DecisionAskOnResult:
+		if c.decision.Ask {
+			return 1, true
+		}
+		return 0, true
 	case abi.DecisionShare:
 		return int64(abi.ShareUser), true
 	default:
@@ -292,6 +289,9 @@ func levelNumber(l statement.Level) int64 {
 }
 
 func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
+	if c.result != nil && decision != abi.DecisionCache && decision != abi.DecisionTTLMS {
+		return abi.ResultWrongHook // the statement was decided on; its result may be kept for another time, or not at all
+	}
 	switch decision {
 	case abi.DecisionCache:
 		if value < abi.MinCache || value > abi.MaxCache {
@@ -326,6 +326,11 @@ func (c *call) SetInt(decision abi.Decision, value int64) abi.Result {
 			return abi.ResultRefused
 		}
 		c.decision.Local = value == 0
+	case abi.DecisionAskOnResult:
+		if value < abi.MinAskOnResult || value > abi.MaxAskOnResult {
+			return abi.ResultRefused
+		}
+		c.decision.Ask = value == 1
 	case abi.DecisionShare:
 		// What one user may read another may not, and Postgres checks it when it executes: a hit does not.
 		if value != int64(abi.ShareUser) {
@@ -346,6 +351,9 @@ func (c *call) SetBytes(decision abi.Decision, value string) abi.Result {
 		c.decision.Reason = clean(value)
 		return 0
 	case abi.DecisionTag:
+		if c.result != nil {
+			return abi.ResultWrongHook
+		}
 		return c.tag(value)
 	default:
 		return abi.ResultUnknown

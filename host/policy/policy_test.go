@@ -445,11 +445,12 @@ func TestEveryField(t *testing.T) {
 		{"RELATION_ROWS", intOf(35, 0), 5},
 		{"RELATION_WRITES", intOf(36, 1), 9},
 		{"DEFAULT_TTL_MS", intOf(37, 0), 60000},
-		{"REGION, which this version does not know", bytesOf(11, 0), -1},
+		{"REGION", bytesOf(11, 0), len("berlin")},
 		{"ROWS, which decide does not know", w.Code(w.Const(48), w.Const(0), w.Call(w.GetInt), w.Const64(math.MinInt64), []byte{0x51}), 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := open(t, func(o *Options) {
+				o.Region = "berlin"
 				o.WriteRate = func(database, relation string) int64 {
 					if database == "shop" && relation == "public.bc" {
 						return 9

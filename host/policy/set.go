@@ -29,6 +29,8 @@ type Options struct {
 	// MaxFailures is how many failures in a row switch a policy off; 0: 5.
 	MaxFailures int
 	Logger      *slog.Logger
+	// Region is where the node stands.
+	Region string
 	// WriteRate returns how often an hour a relation of a database is written, a moving average. It may be nil.
 	WriteRate func(database, relation string) int64
 	// OnSwap is called after each change of what is in charge, in their order and from one goroutine at a time:

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,5 +151,51 @@ func TestResultThatNoEdgeMayKeepIsNotGivenToOne(t *testing.T) {
 		if hits := r.shared.Counters.Totals().Hits; hits != 1 {
 			t.Errorf("local %t: %d hits at the home, want 1", local, hits)
 		}
+	}
+}
+
+// TestEachResultIsJudgedWhereItIsToBe keeps results of one row for an hour, of more not at all.
+func TestEachResultIsJudgedWhereItIsToBe(t *testing.T) {
+	j := &journal{Log: invalidation.NewLog(), published: make(chan statement.Closure, 16)}
+	backends := make(chan net.Conn, 1)
+	a := newAnalysis()
+	judged := make(chan Result, 8)
+	a.decision = &Decision{Cache: true, TTL: time.Minute, OnResult: func(_ context.Context, r Result) (bool, time.Duration, string) {
+		judged <- r
+		return r.Rows == 1, time.Hour, "has too many rows"
+	}}
+	shared := node(a, j, backends)
+	r := connect(t, shared, backends, true)
+	ask := func(text string, answer []byte) statement.Fact {
+		t.Helper()
+		r.send(query(text))
+		r.expectBackend(query(text))
+		r.reply(answer)
+		facts := r.skipFacts(answer[:len(answer)-6])
+		r.expect(ready('I'))
+		if len(facts) != 1 {
+			t.Fatalf("facts = %+v", facts)
+		}
+		return facts[0]
+	}
+	one := rows("1")
+	if fact := ask("select a", one); fact.Read == nil || fact.Read.TTLMillis != time.Hour.Milliseconds() {
+		t.Errorf("fact of a result that is kept for an hour = %+v", fact)
+	}
+	if got := <-judged; got.Rows != 1 || got.Bytes != int64(len(one)-6) || got.Latency <= 0 {
+		t.Errorf("a result of one row in %d bytes was shown as %+v", len(one)-6, got)
+	}
+	two := slices.Concat(one[:len(one)-6-len(complete("SELECT 1"))], complete("SELECT 2"), ready('I'))
+	for range 2 {
+		if fact := ask("select b", two); fact.Read != nil || fact.Reason != "has too many rows" {
+			t.Errorf("fact of a result that is not kept = %+v", fact)
+		}
+	}
+	large := rows(strings.Repeat("x", shared.Cache.MaxEntryBytes()))
+	if fact := ask("select b", large); fact.Read != nil || !strings.Contains(fact.Reason, "too large") {
+		t.Errorf("fact of a result that nobody could see whole = %+v", fact)
+	}
+	if got := len(judged); got != 2 {
+		t.Errorf("%d more results were judged, want 2", got)
 	}
 }

@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,7 +182,7 @@ func (h *home) finish(ctx context.Context, status byte, following, speak bool) (
 	var l last
 	known := false
 	for i, result := range r.results {
-		fact, ok := h.keep(result, reads)
+		fact, ok := h.keep(ctx, &r.results[i], reads)
 		why := ""
 		if !ok && !result.describe {
 			why = h.why(&r.results[i], status, reads)
@@ -416,7 +418,7 @@ func tables(c statement.Closure) []string {
 }
 
 // keep stores a result where it may be kept, and says under which conditions an edge may keep it too.
-func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
+func (h *home) keep(ctx context.Context, result *result, reads bool) (statement.Fact, bool) {
 	s, f := h.s, result.fill
 	if !reads || f == nil || !f.decision.Cache {
 		return statement.Fact{}, false
@@ -427,6 +429,19 @@ func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
 	s.mu.Unlock()
 	if !keep {
 		return statement.Fact{}, false
+	}
+	if f.decision.OnResult != nil && !result.describe {
+		if !whole {
+			result.why = "a policy asks to see each result, and this one is too large"
+			return statement.Fact{}, false
+		}
+		var ok bool
+		ok, f.decision.TTL, result.why = f.decision.OnResult(ctx, Result{
+			Rows: rowsOf(result.tag), Bytes: int64(len(f.body) + len(f.rowDescription)), Latency: time.Duration(invalidation.Now() - f.asked),
+		})
+		if !ok {
+			return statement.Fact{}, false
+		}
 	}
 	relations := f.d.Relations
 	if result.describe {
@@ -445,6 +460,15 @@ func (h *home) keep(result result, reads bool) (statement.Fact, bool) {
 	}
 	// An edge may have room for what the home had not.
 	return statement.Fact{Read: read}, true
+}
+
+// rowsOf returns how many rows a command tag counts: SELECT 5.
+func rowsOf(tag string) int64 {
+	n, err := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // entryFact returns the conditions under which an edge may keep what the home has in memory; nil: it may not.

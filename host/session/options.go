@@ -34,8 +34,18 @@ type Decision struct {
 	Local bool
 	// Tags are what a result is voided by beside its relations, as [invalidation.TagName] spells them.
 	Tags []string
+	// OnResult is asked about each result before it is kept: whether it is, for how long, and why not. Nil: all are, for
+	// TTL. It runs policies.
+	OnResult func(ctx context.Context, r Result) (keep bool, ttl time.Duration, why string)
 	// Reason says why, in words a person can read.
 	Reason string
+}
+
+// Result is what there is to know of a result beside its rows.
+type Result struct {
+	Rows, Bytes int64
+	// Latency is what the upstream took.
+	Latency time.Duration
 }
 
 // Analysis is what a home knows of statements. Its methods are called on the miss path, by many sessions at once.
