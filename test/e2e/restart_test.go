@@ -69,7 +69,8 @@ func TestR9WriteOfADeadHomeIsVoidWhenItCommits(t *testing.T) {
 		_, err := writer.Exec(context.Background(), "update products set price = 99 where id = 5 and (select pg_advisory_xact_lock(7)::text) is not null")
 		failed <- err
 	}()
-	for cluster.Get(t, gate, "select count(*) from pg_locks where locktype = 'advisory' and not granted") != "1" {
+	const waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())"
+	for cluster.Get(t, gate, waiting) != "1" {
 		continue // the write has not got as far as the lock
 	}
 	c.Home.Config.Listen, c.Home.Config.HTTP = c.Home.Addr().String(), c.Home.HTTPAddr().String()
