@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,7 +82,7 @@ func newHome(n *Node) (role, error) {
 	h.analyzer = analyze.New(analyze.Options{Catalog: h.catalog, Logger: n.logger, Wait: catalogWait, Logged: h.sources.following})
 	h.policies = policy.New(policy.Options{
 		Folder: cfg.Policies.Folder, DefaultTTL: cfg.Edge.DefaultTTL, MaxEntryBytes: int64(cfg.Cache.MaxEntryBytes), Region: cfg.Region, CompilationCache: cfg.Policies.CacheDir,
-		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnSwap: h.policiesSwapped, OnCall: n.metrics.PolicyCalled,
+		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnVoid: h.voidDecided, OnCall: n.metrics.PolicyCalled,
 		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
 	})
 	return h, nil
@@ -175,8 +177,20 @@ func (h *home) forget(database string) {
 	h.log.Append(database, nil)
 }
 
-// policiesSwapped voids all that was decided by other policies, here and at every edge.
-func (h *home) policiesSwapped(uint64) { h.log.Append("", nil) }
+// voidDecided voids what policies decided on that are not in charge any more, here and at every edge.
+func (h *home) voidDecided(database string, fingerprints []uint64) {
+	var names []string
+	for _, fingerprint := range fingerprints {
+		names = append(names, decidedName(fingerprint))
+	}
+	slices.Sort(names)
+	h.log.Append(database, slices.Compact(names))
+}
+
+// decidedName returns the tag by which a new generation voids what was decided on a statement. No policy can state it.
+func decidedName(fingerprint uint64) string {
+	return invalidation.TagName("\n" + strconv.FormatUint(fingerprint, 16))
+}
 
 // Describe implements [session.Analysis]. While the home's own connection is known to fail, no statement waits for it.
 func (h *home) Describe(ctx context.Context, database, path, sql string) *statement.Descriptor {
@@ -205,6 +219,9 @@ func (h *home) Decide(ctx context.Context, who session.Identity, d *statement.De
 	kept := session.Decision{
 		Cache: decision.Cache, TTL: decision.TTL, Stale: decision.Stale, Eventual: decision.Level == statement.Eventual,
 		MaxBytes: decision.MaxResultBytes, Local: decision.Local, Tags: invalidation.TagNames(decision.TagList()), Reason: decision.Reason,
+	}
+	if h.node.config.Policies.Folder != "" {
+		kept.Tags = append(kept.Tags, decidedName(d.Fingerprint))
 	}
 	if decision.Ask {
 		kept.OnResult = func(ctx context.Context, r session.Result) (bool, time.Duration, string) {

@@ -67,6 +67,9 @@ func (s *Set) Decide(ctx context.Context, q Query) Decision {
 		if err != nil {
 			return Decision{Reason: "policy failed: " + err.Error(), Policy: d.Policy, Level: q.Level, Generation: g.number}
 		}
+		if s.current.Load() != g {
+			continue // the next one may have judged already what this one let in
+		}
 		return d
 	}
 }
@@ -114,6 +117,7 @@ func (s *Set) decideIn(ctx context.Context, g *generation, q Query) (Decision, e
 		d.Cache, d.Reason = false, "a policy asks for level strong, and its database is not: the upstream alone can say"
 	}
 	g.memo.put(key, d)
+	g.remembered.add(key, q, d)
 	return d, nil
 }
 

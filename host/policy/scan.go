@@ -84,8 +84,10 @@ func (s *Set) scan(ctx context.Context, all bool) error {
 		return nil
 	}
 	s.swapping.Lock()
-	s.swapLocked(kept)
+	before := s.current.Load()
+	g := s.swapLocked(kept)
 	s.swapping.Unlock()
+	s.judgeAgain(ctx, before, g)
 	s.logger.Info("policies changed", "generation", s.Generation(), "policies", len(kept))
 	now := map[string]*policy{}
 	for _, p := range kept {

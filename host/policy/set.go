@@ -33,9 +33,12 @@ type Options struct {
 	Region string
 	// WriteRate returns how often an hour a relation of a database is written, a moving average. It may be nil.
 	WriteRate func(database, relation string) int64
-	// OnSwap is called after each change of what is in charge, in their order and from one goroutine at a time:
-	// decisions made before it are void. It must be quick, since a Decide may wait for it, and may call List and
-	// Generation, but not Decide. It may be nil.
+	// OnVoid is called where what was let in by earlier generations may not stay: all of a database that was decided on
+	// with one of the fingerprints or, without a database, everything. It must be quick, since a Decide may wait for it,
+	// and may not call Decide. Several goroutines may call it at once. It may be nil.
+	OnVoid func(database string, fingerprints []uint64)
+	// OnSwap is called after each change of what is in charge, in their order and from one goroutine at a time, for tests.
+	// It may call List and Generation, but not Decide.
 	OnSwap func(generation uint64)
 	// OnCall is told of each call of a policy. It may be nil.
 	OnCall func(policy, hook string, took time.Duration, failed bool)
@@ -71,6 +74,8 @@ type generation struct {
 	number   uint64
 	policies []*policy
 	memo     *memo
+	// remembered are the decisions that the next generation judges again.
+	remembered *remembered
 }
 
 // policy is a loaded module. It belongs to every generation that it was in charge in.
@@ -126,7 +131,7 @@ func New(o Options) *Set {
 	}
 	s := &Set{options: o, logger: o.Logger}
 	s.mu.refusals = map[string]refusal{}
-	s.current.Store(&generation{number: 1, memo: newMemo()})
+	s.current.Store(&generation{number: 1, memo: newMemo(), remembered: newRemembered()})
 	return s
 }
 
@@ -188,12 +193,12 @@ func (s *Set) List() []Status {
 	return all
 }
 
-// swapLocked puts a new generation in charge. The caller holds swapping.
-func (s *Set) swapLocked(policies []*policy) {
+// swapLocked puts a new generation in charge and returns it. The caller holds swapping.
+func (s *Set) swapLocked(policies []*policy) *generation {
 	slices.SortFunc(policies, func(a, b *policy) int {
 		return cmp.Or(cmp.Compare(a.manifest.priority, b.manifest.priority), strings.Compare(a.name, b.name))
 	})
-	g := &generation{number: s.current.Load().number + 1, policies: policies, memo: newMemo()}
+	g := &generation{number: s.current.Load().number + 1, policies: policies, memo: newMemo(), remembered: newRemembered()}
 	for _, p := range policies {
 		if p.loadedIn == 0 {
 			p.loadedIn = g.number
@@ -203,6 +208,7 @@ func (s *Set) swapLocked(policies []*policy) {
 	if s.options.OnSwap != nil {
 		s.options.OnSwap(g.number)
 	}
+	return g
 }
 
 // switchOff takes a policy out of use that failed too often. What it decided before is void.
@@ -215,6 +221,9 @@ func (s *Set) switchOff(p *policy) {
 	defer s.swapping.Unlock()
 	if g := s.current.Load(); slices.Contains(g.policies, p) {
 		s.swapLocked(slices.Clone(g.policies))
+		if s.options.OnVoid != nil {
+			s.options.OnVoid("", nil)
+		}
 	}
 }
 
@@ -226,7 +235,7 @@ func (s *Set) Close() error {
 	s.closed = true
 	ctx := context.Background()
 	g := s.current.Load()
-	s.current.Store(&generation{number: g.number + 1, memo: newMemo()})
+	s.current.Store(&generation{number: g.number + 1, memo: newMemo(), remembered: newRemembered()})
 	var errs []error
 	for _, p := range g.policies {
 		errs = append(errs, p.module.Close(ctx))

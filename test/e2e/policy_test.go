@@ -20,12 +20,9 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 	conn := cluster.Connect(t, c.URL(edge))
 	drop := func(code ...[]byte) {
 		t.Helper()
-		before := c.Home.Stats().Version
 		if err := os.WriteFile(filepath.Join(folder, "p.wasm"), w.Decide(w.Code(code...)...).Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// What was decided before is void everywhere.
-		edge.AwaitInvalidation("", before+1)
 	}
 	explained := func() (cache bool, ttl int64, policy string) {
 		t.Helper()
@@ -48,7 +45,9 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 		t.Errorf("without a policy: cache %v, TTL %d by %q", cache, ttl, policy)
 	}
 
+	before := c.Home.Stats().Version
 	drop(w.Const(1), w.Const64(0), w.Call(w.SetInt)) // CACHE = 0
+	edge.AwaitInvalidation("", before+1)             // what was let in without a policy
 	for range 3 {
 		edge.WantMiss(conn, "5.00", priceOf+"$1", 5)
 	}
@@ -57,9 +56,19 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 	}
 
 	drop(w.Const(2), w.Const64(200), w.Call(w.SetInt)) // TTL_MS = 200
-	if cache, ttl, _ := explained(); !cache || ttl != 200 {
-		t.Errorf("with a policy of 200 ms: cache %v, TTL %d", cache, ttl)
+	await := func(want int64) {
+		t.Helper()
+		for end := time.Now().Add(cluster.Patience); ; {
+			cache, ttl, _ := explained()
+			if cache && ttl == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("cache %v, TTL %d, want %d", cache, ttl, want)
+			}
+		}
 	}
+	await(200)
 	cluster.Get(t, conn, priceOf+"$1", 5)
 	filled := invalidation.Now()
 	for {
@@ -72,11 +81,34 @@ func TestPolicyChangesWhatIsCachedWhileTrafficRuns(t *testing.T) {
 		}
 	}
 
-	before := c.Home.Stats().Version
+	// A new generation judges what is cached: a longer TTL leaves it, a shorter one does not, here nor at the edge.
+	drop(w.Const(2), w.Const64(60000), w.Call(w.SetInt))
+	await(60000)
+	var answer struct{ Version invalidation.Version }
+	if status := c.Home.Call("POST", "/api/edge/invalidate", cluster.AdminToken, `{"tables":[]}`, &answer); status != 200 {
+		t.Fatalf("invalidate: %d", status)
+	}
+	edge.AwaitInvalidation("", answer.Version)
+	edge.WantMiss(conn, "5.00", priceOf+"$1", 5)
+	drop(w.Const(2), w.Const64(70000), w.Call(w.SetInt))
+	await(70000)
+	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
+	drop(w.Const(2), w.Const64(50000), w.Call(w.SetInt))
+	await(50000)
+	for end := time.Now().Add(cluster.Patience); ; {
+		if hits, _, _ := edge.Counted(func() { cluster.Get(t, conn, priceOf+"$1", 5) }); hits == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("an entry of 60 s is answered under a policy of 50 s")
+		}
+	}
+	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
+
 	if err := os.Remove(filepath.Join(folder, "p.wasm")); err != nil {
 		t.Fatal(err)
 	}
-	edge.AwaitInvalidation("", before+1)
+	await(60000)
 	cluster.Get(t, conn, priceOf+"$1", 5)
 	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
 	if _, ttl, policy := explained(); ttl != 60000 || policy != "" {
