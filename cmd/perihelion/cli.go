@@ -20,6 +20,7 @@ type cli struct {
 	Serve   serveCommand   `cmd:"" help:"Run what a configuration file says: a home or an edge."`
 	Explain explainCommand `cmd:"" help:"Say why a statement is cached or not, and what would help."`
 	Demo    demoCommand    `cmd:"" help:"Show a home, two distant edges and a policy at work, on this machine."`
+	Policy  policyCommand  `cmd:"" help:"Look at a policy, and try it, without a node."`
 	Config  configCommand  `cmd:"" help:"Look at a configuration."`
 	Setup   setupCommand   `cmd:"" name:"setup-sql" help:"Print SQL that has Postgres tell of schema changes at once."`
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -277,6 +278,10 @@ func dispatch(args []string, w world) error {
 		return explain(c.Explain, w)
 	case "demo":
 		return runDemo(c.Demo, w)
+	case "policy inspect <file>":
+		return inspectPolicy(c.Policy.Inspect, w)
+	case "policy test <path>":
+		return testPolicy(c.Policy.Test, w)
 	case "config check <file>":
 		return checkConfig(sources(ctx, c.Config.Check.File, w), w)
 	case "config show":

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"path/filepath"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -17,11 +18,16 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	home, edge := explainer(t)
+	policies, err := filepath.Abs(filepath.Join("..", "..", "policies"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME_URL", home)
 			env.Setenv("EDGE_URL", edge)
+			env.Setenv("POLICIES", policies)
 			return nil
 		},
 	})

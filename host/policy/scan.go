@@ -238,11 +238,17 @@ func (s *Set) compile(ctx context.Context, src source) (*policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.compileWith(ctx, src, m)
+}
+
+// compileWith does it for a configuration that has been read.
+func (s *Set) compileWith(ctx context.Context, src source, m manifest) (*policy, error) {
 	if m.sha256 != "" && m.sha256 != src.digest {
 		return nil, fmt.Errorf("module has the digest %s, its configuration wants %s", src.digest, m.sha256)
 	}
 	began := time.Now()
 	p := &policy{name: src.name, digest: src.digest, identity: src.identity, manifest: m, loadedAt: began}
+	var err error
 	p.module, err = s.engine.Load(ctx, src.wasm, engine.ModuleOptions{
 		Config: m.config, Memory: m.memory, Fuel: m.fuel, Seed: s.Generation(),
 		Log: func(level int, message string, dropped int) {
