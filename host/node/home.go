@@ -24,6 +24,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/scram"
 	"github.com/perihelion-proxy/perihelion/host/session"
 	"github.com/perihelion-proxy/perihelion/host/statement"
+	"github.com/perihelion-proxy/perihelion/host/telemetry"
 	"github.com/perihelion-proxy/perihelion/host/upstream"
 )
 
@@ -85,6 +86,7 @@ func newHome(n *Node) (role, error) {
 		MaxFailures: cfg.Policies.MaxFailures, Logger: n.logger, OnVoid: h.voidDecided, OnCall: n.metrics.PolicyCalled,
 		WriteRate: func(database, relation string) int64 { return h.rates.PerHour(database, relation, time.Now()) },
 	})
+	n.policyCounters = h.policyCounters
 	return h, nil
 }
 
@@ -332,6 +334,13 @@ func (h *home) ready() []api.Check {
 		checks[1].Reason = why
 	}
 	return append(checks, h.sources.check())
+}
+
+func (h *home) policyCounters() (all []telemetry.PolicyCounter) {
+	for _, one := range h.policies.Counters() {
+		all = append(all, telemetry.PolicyCounter(one))
+	}
+	return all
 }
 
 func (h *home) listPolicies() []api.Policy {

@@ -48,8 +48,12 @@ func (n *Node) snapshot() telemetry.Snapshot {
 			Behind: time.Duration(one.BehindMS) * time.Millisecond, Transactions: one.Transactions, Whole: one.Whole, Reconnects: one.Reconnects,
 		})
 	}
+	var counted []telemetry.PolicyCounter
+	if n.policyCounters != nil {
+		counted = n.policyCounters()
+	}
 	return telemetry.Snapshot{
-		Sources: sources, Wire: wire,
+		Sources: sources, Wire: wire, PolicyCounters: counted,
 		Sessions: int(s.Sessions), Edges: edges,
 		Hits: s.Cache.Hits, Misses: s.Cache.Misses, Bypasses: s.Cache.Bypasses, Coalesced: s.Cache.Coalesced, Unleased: s.Cache.Unleased,
 		Fills: c.Fills, Refused: c.Refused, Evictions: c.Evictions, Voided: c.Voided,

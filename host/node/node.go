@@ -24,6 +24,7 @@ import (
 	"github.com/perihelion-proxy/perihelion/host/config"
 	"github.com/perihelion-proxy/perihelion/host/invalidation"
 	"github.com/perihelion-proxy/perihelion/host/session"
+	"github.com/perihelion-proxy/perihelion/host/telemetry"
 )
 
 const (
@@ -55,7 +56,9 @@ type Node struct {
 	sessions *sessions
 	metrics  *metrics
 	role     role
-	api      *api.Server
+	// policyCounters returns what the policies count; nil at an edge.
+	policyCounters func() []telemetry.PolicyCounter
+	api            *api.Server
 
 	clients, http net.Listener
 	httpTLS       *tls.Config

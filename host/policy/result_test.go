@@ -83,3 +83,20 @@ func TestDecideKnowsTheRegionAndNoResult(t *testing.T) {
 		t.Errorf("got %+v for a TTL that is not known", got)
 	}
 }
+
+func TestWhatAPolicyCountsGoesOnWithItsNextVersion(t *testing.T) {
+	counts := func(more ...byte) []byte {
+		m := w.Decide(w.Code(more, w.Const(0), w.Const(4), w.Const64(3), w.Call(w.MetricAdd))...)
+		m.Data = "seen"
+		return m.Bytes()
+	}
+	r := open(t, nil, map[string][]byte{"p.wasm": counts(), "q.wasm": says(1000)})
+	r.set.Decide(t.Context(), query())
+	r.write("p.wasm", counts(0x01)) // nop
+	r.awaitSwap()
+	r.set.Decide(t.Context(), query())
+	got := r.set.Counters()
+	if len(got) != 1 || got[0].Policy != "p" || got[0].Name != "seen" || got[0].Value < 6 {
+		t.Errorf("counters = %+v, want at least 3 for each of two decisions", got)
+	}
+}

@@ -250,7 +250,7 @@ func (s *Set) compileWith(ctx context.Context, src source, m manifest) (*policy,
 	p := &policy{name: src.name, digest: src.digest, identity: src.identity, manifest: m, loadedAt: began}
 	var err error
 	p.module, err = s.engine.Load(ctx, src.wasm, engine.ModuleOptions{
-		Config: m.config, Memory: m.memory, Fuel: m.fuel, Seed: s.Generation(),
+		Config: m.config, Memory: m.memory, Fuel: m.fuel, Seed: s.Generation(), Counters: s.current.Load().counters(src.name),
 		Log: func(level int, message string, dropped int) {
 			s.logger.Log(ctx, slog.Level(4*min(max(level, int(abi.LevelDebug)), int(abi.LevelError))), "policy says", "policy", src.name, "text", message, "dropped", dropped)
 		},

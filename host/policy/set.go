@@ -193,6 +193,33 @@ func (s *Set) List() []Status {
 	return all
 }
 
+// Counter is a counter of a policy's own.
+type Counter struct {
+	Policy, Name string
+	Value        int64
+}
+
+// Counters returns what the policies in charge count by metric_add: at most abi.MaxMetrics of each.
+func (s *Set) Counters() []Counter {
+	var all []Counter
+	for _, p := range s.current.Load().policies {
+		for name, value := range p.module.Counters().All() {
+			all = append(all, Counter{p.name, name, value})
+		}
+	}
+	return all
+}
+
+// counters returns those of a policy, which its next version goes on with; nil: there is none of the name.
+func (g *generation) counters(policy string) *engine.Counters {
+	for _, p := range g.policies {
+		if p.name == policy {
+			return p.module.Counters()
+		}
+	}
+	return nil
+}
+
 // swapLocked puts a new generation in charge and returns it. The caller holds swapping.
 func (s *Set) swapLocked(policies []*policy) *generation {
 	slices.SortFunc(policies, func(a, b *policy) int {

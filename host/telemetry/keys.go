@@ -66,6 +66,8 @@ const (
 	KeyPolicy = "policy"
 	// KeyGeneration holds the generation of a policy.
 	KeyGeneration = "generation"
+	// KeyName holds the name of a counter that a policy has made up.
+	KeyName = "name"
 	// KeyHook holds the hook of a policy that was called.
 	KeyHook = "hook"
 	// KeyFile holds a path.

@@ -27,6 +27,9 @@ type Snapshot struct {
 	Bytes   int64
 	// Sources are the databases that are followed in the WAL, as many as are allowed at most.
 	Sources []Source
+	// PolicyCounters are what the policies count themselves. How many there are, and what their names may be, is bounded
+	// by the ABI.
+	PolicyCounters []PolicyCounter
 	// Wire are how many databases are not, though sessions use them.
 	Wire int
 }
@@ -41,6 +44,12 @@ type Source struct {
 	Behind      time.Duration
 	// Transactions were decoded, Whole of them may have changed anything. Reconnects counts the attempts but the first.
 	Transactions, Whole, Reconnects uint64
+}
+
+// PolicyCounter is a counter of a policy's own.
+type PolicyCounter struct {
+	Policy, Name string
+	Value        int64
 }
 
 // Metrics are the metrics of one node. They are safe for concurrent use.

@@ -49,7 +49,8 @@ func TestTheFiguresOfANodeAreReadOncePerScrape(t *testing.T) {
 		reads++
 		return Snapshot{
 			Sessions: 3, Edges: 2, Hits: 10, Misses: 4, Bypasses: 5, Coalesced: 12, Unleased: 13, Fills: 6, Refused: 1, Evictions: 7, Voided: 8, Entries: 9, Bytes: 1 << 20, Wire: 2,
-			Sources: []Source{{Database: "shop", Following: true, BehindBytes: 512, Behind: 1500 * time.Millisecond, Transactions: 11, Whole: 2, Reconnects: 1}, {Database: "other"}},
+			PolicyCounters: []PolicyCounter{{"ttl", "kept", 5}, {"other", "kept", 1}},
+			Sources:        []Source{{Database: "shop", Following: true, BehindBytes: 512, Behind: 1500 * time.Millisecond, Transactions: 11, Whole: 2, Reconnects: 1}, {Database: "other"}},
 		}
 	})
 	const want = `# HELP perihelion_build_info Always 1; the labels say what runs.
@@ -97,6 +98,10 @@ perihelion_edges_connected 2
 # HELP perihelion_sessions Client sessions that are open.
 # TYPE perihelion_sessions gauge
 perihelion_sessions{role="home"} 3
+# HELP perihelion_policy_counter_total What policies count themselves, by metric_add.
+# TYPE perihelion_policy_counter_total counter
+perihelion_policy_counter_total{name="kept",policy="other"} 1
+perihelion_policy_counter_total{name="kept",policy="ttl"} 5
 # HELP perihelion_wal_behind_bytes WAL that was not decoded at the last look.
 # TYPE perihelion_wal_behind_bytes gauge
 perihelion_wal_behind_bytes{database="other"} 0

@@ -7,6 +7,7 @@ type snapshotCollector struct {
 	read    func() Snapshot
 	metrics []snapshotMetric
 	sources []sourceMetric
+	policy  *prometheus.Desc
 }
 
 type snapshotMetric struct {
@@ -16,7 +17,9 @@ type snapshotMetric struct {
 }
 
 func newSnapshotCollector(role string, read func() Snapshot) *snapshotCollector {
-	c := &snapshotCollector{read: read}
+	c := &snapshotCollector{read: read, policy: prometheus.NewDesc(
+		"perihelion_policy_counter_total", "What policies count themselves, by metric_add.", []string{KeyPolicy, KeyName}, nil,
+	)}
 	add := func(kind prometheus.ValueType, name, help string, labels prometheus.Labels, value func(Snapshot) float64) {
 		desc := prometheus.NewDesc(name, help, nil, labels)
 		c.metrics = append(c.metrics, snapshotMetric{desc, kind, value})
@@ -79,6 +82,7 @@ func (c *snapshotCollector) Describe(to chan<- *prometheus.Desc) {
 	for _, m := range c.sources {
 		to <- m.desc
 	}
+	to <- c.policy
 }
 
 // Collect implements [prometheus.Collector].
@@ -86,6 +90,9 @@ func (c *snapshotCollector) Collect(to chan<- prometheus.Metric) {
 	s := c.read()
 	for _, m := range c.metrics {
 		to <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(s))
+	}
+	for _, one := range s.PolicyCounters {
+		to <- prometheus.MustNewConstMetric(c.policy, prometheus.CounterValue, float64(one.Value), one.Policy, one.Name)
 	}
 	for _, source := range s.Sources {
 		for _, m := range c.sources {

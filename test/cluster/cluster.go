@@ -281,7 +281,7 @@ func (r *Node) WantMiss(conn *pgx.Conn, want, sql string, args ...any) {
 	}
 }
 
-// Call makes a request of the API and decodes its answer into result, which may be nil.
+// Call makes a request of the API and decodes its answer into result, which may be nil; into a string it goes as it is.
 func (r *Node) Call(method, path, token string, body any, result any) int {
 	r.t.Helper()
 	var content io.Reader
@@ -318,7 +318,9 @@ func (r *Node) Call(method, path, token string, body any, result any) int {
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	if result != nil {
+	if all, ok := result.(*string); ok {
+		*all = string(text)
+	} else if result != nil {
 		if err := json.Unmarshal(text, result); err != nil {
 			r.t.Fatalf("%s %s: %v in %s", method, path, err, text)
 		}

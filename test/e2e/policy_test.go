@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -198,5 +199,23 @@ func TestPolicyKeepsResultsAtTheHome(t *testing.T) {
 	}
 	if entries := edge.Stats().Cache.Entries; entries != 0 {
 		t.Errorf("the edge keeps %d entries", entries)
+	}
+}
+
+// TestPolicyCountersAreExported lets a policy count its decisions.
+func TestPolicyCountersAreExported(t *testing.T) {
+	folder := t.TempDir()
+	m := w.Decide(w.Code(w.Const(0), w.Const(4), w.Const64(3), w.Call(w.MetricAdd))...)
+	m.Data = "seen"
+	if err := os.WriteFile(filepath.Join(folder, "p.wasm"), m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+	conn := cluster.Connect(t, c.URL(c.Edges[0]))
+	cluster.Get(t, conn, priceOf+"5")
+	const want = `perihelion_policy_counter_total{name="seen",policy="p"} 3`
+	var got string
+	if c.Home.Call("GET", "/metrics", cluster.AdminToken, nil, &got); !strings.Contains(got, want) {
+		t.Errorf("the home's metrics lack %s", want)
 	}
 }
