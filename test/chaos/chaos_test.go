@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -47,6 +48,8 @@ type world struct {
 type setup struct {
 	tags        string
 	consistency string
+	// settings are the server's.
+	settings map[string]string
 	// straight says whether clients write straight at Postgres as well.
 	straight bool
 	// faults are what may go wrong.
@@ -63,7 +66,9 @@ type fault struct {
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 	w := &world{t: t, recorder: &recorder{}, chance: rand.New(rand.NewPCG(*seed, 0)), happened: map[string]int{}}
-	w.server = pgtest.NewServer(t, postgres.Options{Settings: map[string]string{"wal_level": "logical"}})
+	settings := map[string]string{"wal_level": "logical"}
+	maps.Copy(settings, s.settings)
+	w.server = pgtest.NewServer(t, postgres.Options{Settings: settings})
 	w.db = pgtest.NewOn(t, w.server)
 	for _, table := range []string{"reg_a", "reg_b"} {
 		w.db.Exec("create table "+table+" (k text primary key, v bigint not null)", "insert into "+table+" values ('1', 0), ('2', 0)")
@@ -289,6 +294,58 @@ func TestStrongHoldsWhileEdgesFail(t *testing.T) {
 	if w.hits(t.Context()) == 0 {
 		t.Error("nothing was answered from memory: the run proves nothing")
 	}
+}
+
+// TestR12WhatPostgresHasForgottenIsNotAnswered crashes a PostgreSQL that has answered commits before they were on disk.
+func TestR12WhatPostgresHasForgottenIsNotAnswered(t *testing.T) {
+	forgotten := 0
+	s := setup{
+		consistency: "bounded", straight: true, every: 2 * time.Second,
+		settings: map[string]string{"synchronous_commit": "off", "wal_writer_delay": "10s"},
+		faults: []fault{{"Postgres crashes and forgets", func(ctx context.Context, w *world) error {
+			w.recorder.gate.Lock()
+			defer w.recorder.gate.Unlock()
+			from := w.recorder.now()
+			if err := w.server.Restart(context.WithoutCancel(ctx), postgres.Immediate); err != nil {
+				return err
+			}
+			has, err := w.values()
+			if err != nil {
+				return err
+			}
+			forgotten += w.recorder.forget(has, from, w.recorder.now())
+			return nil
+		}}},
+	}
+	w := newWorld(t, s)
+	ctx, stop := context.WithTimeout(t.Context(), *duration/2)
+	defer stop()
+	ops := w.run(ctx, s)
+	w.report(ops, history.Check(ops, maxStaleness))
+	if forgotten == 0 {
+		t.Error("PostgreSQL has forgotten nothing: the run proves nothing")
+	}
+	t.Logf("%d commits were forgotten", forgotten)
+}
+
+// values reads every register straight from PostgreSQL.
+func (w *world) values() (map[string]int64, error) {
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	conn, err := connect(ctx, w.db.URL())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	has := map[string]int64{}
+	for _, key := range keys {
+		var v int64
+		if err := conn.QueryRow(ctx, "select v from reg_"+key[:1]+" where k = $1", key[2:]).Scan(&v); err != nil {
+			return nil, err
+		}
+		has[key] = v
+	}
+	return has, nil
 }
 
 // TestBrokenRulesAreNoticed runs builds in which a rule does not hold.

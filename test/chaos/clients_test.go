@@ -21,6 +21,8 @@ type recorder struct {
 	begun time.Time
 	// written counts the values: each write has its own.
 	written atomic.Int64
+	// gate is held by whoever needs that no operation is under way.
+	gate sync.RWMutex
 
 	mu  sync.Mutex
 	ops []history.Op
@@ -33,6 +35,30 @@ func (r *recorder) add(o history.Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ops = append(r.ops, o)
+}
+
+// forget notes that a database came back between two moments without what was written behind the values that it has.
+func (r *recorder) forget(has map[string]int64, from, to time.Duration) (forgotten int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, value := range has {
+		last := history.Forever // when the write was sent that is still there
+		for _, o := range r.ops {
+			if o.Kind == history.Write && o.Values[0] == (history.Value{Key: key, Value: value}) {
+				last = o.Invoked
+			}
+		}
+		for i := range r.ops {
+			o := &r.ops[i]
+			if o.Kind == history.Write && o.Values[0].Key == key && o.Values[0].Value != value && o.Invoked > last && o.Undone == (history.Span{}) {
+				o.Undone = history.Span{Earliest: from, Latest: to}
+				if o.Outcome == history.Committed {
+					forgotten++
+				}
+			}
+		}
+	}
+	return forgotten
 }
 
 // client works at one node, with one connection at a time, until ctx ends.
@@ -100,6 +126,8 @@ func (c *client) session(ctx context.Context) {
 }
 
 func (c *client) step(ctx context.Context, conn *pgx.Conn, id string) error {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
 	key := keys[c.chance.IntN(len(keys))]
 	table, row := "reg_"+key[:1], key[2:]
 	asking, stop := context.WithTimeout(context.WithoutCancel(ctx), longest)
