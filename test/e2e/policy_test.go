@@ -219,3 +219,26 @@ func TestPolicyCountersAreExported(t *testing.T) {
 		t.Errorf("the home's metrics lack %s", want)
 	}
 }
+
+// TestResultIsJudgedBeforeAnEdgeKeepsIt keeps results of one row, and no empty ones.
+func TestResultIsJudgedBeforeAnEdgeKeepsIt(t *testing.T) {
+	folder := t.TempDir()
+	m := w.Decide(w.Code(w.Const(7), w.Const64(1), w.Call(w.SetInt))...) // ASK_ON_RESULT = 1
+	m.Funcs = append(m.Funcs, w.Func{
+		Export: "on_result", Results: []byte{w.I32},
+		Code: w.Code(w.Const(1), w.Const(48), w.Const(0), w.Call(w.GetInt), w.Call(w.SetInt)), // CACHE = ROWS
+	})
+	if err := os.WriteFile(filepath.Join(folder, "p.wasm"), m.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.New(t, 1, func(cfg *config.Config) { cfg.Policies.Folder = folder })
+	edge := c.Edges[0]
+	conn := cluster.Connect(t, c.URL(edge))
+	cluster.Get(t, conn, priceOf+"5")
+	edge.WantHit(conn, "5.00", priceOf+"5")
+	for range 3 {
+		if hits, _, _ := edge.Counted(func() { cluster.Exec(t, conn, priceOf+"-1") }); hits != 0 {
+			t.Error("an empty result was answered from memory")
+		}
+	}
+}
