@@ -54,8 +54,6 @@ type pulse struct {
 type control interface {
 	// pulse asks; after an error the connection is of no use.
 	pulse(ctx context.Context) (pulse, error)
-	// running names the transactions that run, but for the control connection's own; after an error as pulse.
-	running(ctx context.Context) ([]string, error)
 	// idle returns once ctx is over, with nil, or the connection has ended, with why.
 	idle(ctx context.Context) error
 	close()
@@ -97,8 +95,7 @@ type certainty struct {
 	// reached is told whether Postgres can be: nil, or why not.
 	reached func(error)
 
-	pokes   chan struct{} // one slot
-	orphans orphans
+	pokes chan struct{} // one slot
 	// suspected is set where a schema may have changed since the last digests.
 	suspected atomic.Bool
 	doubt     atomic.Pointer[string]
@@ -130,12 +127,6 @@ func (c *certainty) suspect() {
 	c.poke()
 }
 
-// bereft notes that a session has lost its connection to Postgres with a write in flight.
-func (c *certainty) bereft(database string) {
-	c.orphans.suspect(database)
-	c.poke()
-}
-
 // why says what keeps leases from being granted; empty: nothing does.
 func (c *certainty) why() string {
 	if why := c.doubt.Load(); why != nil {
@@ -147,7 +138,6 @@ func (c *certainty) why() string {
 // run makes sure until ctx is over.
 func (c *certainty) run(ctx context.Context) {
 	c.doubts, c.uneasy = map[string]bool{}, map[string]bool{}
-	c.orphans.suspect("") // a home before this one may have left some
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		rounds := c.rounds
@@ -251,14 +241,6 @@ func (c *certainty) round(ctx context.Context, conn control) (next time.Duration
 	c.rounds++
 	c.reached(nil)
 	delete(c.uneasy, "postgres")
-	if err := c.orphans.heed(ctx, conn, c.append); err != nil {
-		return 0, err
-	}
-	defer func() {
-		if !c.orphans.none() {
-			next = min(next, orphanInterval)
-		}
-	}()
 
 	until, next, err := c.makeSureOfCatalogs(ctx, conn, at, now)
 	if err != nil || until != at {

@@ -36,8 +36,6 @@ type world struct {
 	events    []string
 	sureUntil invalidation.Instant
 	lease     invalidation.Lease
-	// transactions are those that run.
-	transactions []string
 }
 
 var errDown = errors.New("down")
@@ -87,17 +85,8 @@ func inWorld(t *testing.T, f func(w *world)) {
 		synctest.Wait()
 		w.Lock()
 		defer w.Unlock()
-		w.events = slices.DeleteFunc(w.events, func(e string) bool { return e == "[]" }) // what a home before this one may have left
 		f(w)
 	})
-}
-
-func (w *world) running(context.Context) ([]string, error) {
-	defer w.locked()()
-	if !w.up {
-		return nil, errDown
-	}
-	return w.transactions, nil
 }
 
 func (w *world) locked() (unlock func()) {
@@ -354,49 +343,5 @@ func TestADatabaseThatCannotBeLookedAtIsVoid(t *testing.T) {
 		if w.doubted.Load() != 0 || !slices.Contains(w.forgotten, "b") {
 			t.Error("a database that was dropped is not forgotten")
 		}
-	})
-}
-
-func TestR9WhatAHomeBeforeHasLeftIsVoidWhenItEnds(t *testing.T) {
-	inWorld(t, func(w *world) {
-		// Whatever ran when the loop began was looked at, and nothing ran.
-		w.pass(time.Minute)
-		w.want(t)
-		w.transactions = []string{"1 3/4", "2 5/6"}
-		w.bereft("a")
-		w.pass(50 * time.Millisecond)
-		w.want(t, "a[]") // what ended before anybody looked
-		w.pass(time.Minute)
-		w.want(t)
-		w.transactions = []string{"2 5/6", "9 9/9"}
-		w.pass(orphanInterval + 20*time.Millisecond)
-		w.want(t, "a[]")
-		w.bereft("b")
-		w.pass(50 * time.Millisecond)
-		w.want(t, "b[]")
-		w.transactions = nil
-		w.pass(orphanInterval + 20*time.Millisecond)
-		if got := slices.Sorted(slices.Values(w.events)); len(got) == 0 || got[0] != "[]" {
-			t.Errorf("events: got %q, want one for every database: one transaction may be of either", w.events)
-		}
-		w.events = nil
-		w.pass(time.Minute)
-		w.want(t)
-	})
-}
-
-func TestR9NothingIsCertainWhileOrphansCannotBeSeen(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.pass(20 * time.Millisecond)
-		w.transactions = []string{"1 3/4"}
-		w.up = false
-		w.bereft("a")
-		close(w.ended)
-		if age := w.pass(10 * time.Second); age < 10*time.Second {
-			t.Errorf("certain until %v ago", age)
-		}
-		w.up = true
-		w.pass(2 * time.Second)
-		w.want(t, "everything", "a[]")
 	})
 }

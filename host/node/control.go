@@ -34,15 +34,6 @@ func (c controlConn) pulse(ctx context.Context) (p pulse, err error) {
 	return p, err
 }
 
-// running implements [control] by the locks that every transaction holds on its own virtual identifier, which all roles see.
-func (c controlConn) running(ctx context.Context) ([]string, error) {
-	rows, err := c.conn.Query(ctx, `select pid || ' ' || virtualxid from pg_locks where locktype = 'virtualxid' and granted and mode = 'ExclusiveLock' and pid <> pg_backend_pid()`)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
-}
-
 // idle reads, so that the end of Postgres is seen when it comes.
 func (c controlConn) idle(ctx context.Context) error {
 	for {

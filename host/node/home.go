@@ -93,7 +93,6 @@ func newHome(n *Node) (role, error) {
 func (h *home) fill(s *session.Shared) {
 	s.Floors, s.Analysis, s.Journal = h.log.Floors(), h, h
 	s.Level, s.Holds, s.Undecided = h.level, holds{h}, &h.undecided
-	s.Bereft = h.certainty.bereft
 	h.tenant = s.Tenant
 	s.Dial = func(ctx context.Context, _ session.Peer) (net.Conn, error) { return h.postgres.Dial(ctx) }
 	s.Enter = func(database string) func() {

@@ -144,9 +144,6 @@ func (h *home) close() {
 	if !changed.Empty() {
 		s.Journal.Publish(s.who.Database, changed, schema)
 	}
-	if !changed.Empty() && s.Bereft != nil {
-		s.Bereft(s.who.Database)
-	}
 	if h.leave != nil {
 		h.leave()
 	}

@@ -91,9 +91,6 @@ type Shared struct {
 	Journal  Journal
 	// Undecided is where a home's sessions note the writes whose outcome they have not read; nil: nobody asks.
 	Undecided *Undecided
-	// Bereft is told at a home when a session's connection to Postgres was lost with a write in flight: the write may still
-	// commit. Nil: nobody is.
-	Bereft func(database string)
 	// Level is the level of a database whose sessions ask for none, at a home; nil: Bounded. Holds are what Strong ones
 	// need.
 	Level func(database string) statement.Level

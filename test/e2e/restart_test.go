@@ -56,44 +56,6 @@ func TestR5HomeRestart(t *testing.T) {
 	edge.WantHit(again, "500.00", priceOf+"$1", 5)
 }
 
-// TestR9WriteOfADeadHomeIsVoidWhenItCommits has a write wait in Postgres while its home goes and another comes, which caches
-// what the write then replaces.
-func TestR9WriteOfADeadHomeIsVoidWhenItCommits(t *testing.T) {
-	c := cluster.New(t, 1, nil)
-	edge := c.Edges[0]
-	gate := c.DB.Connect()
-	cluster.Exec(t, gate, "select pg_advisory_lock(7)")
-	writer := cluster.Connect(t, c.URL(c.Home), cluster.Simple)
-	failed := make(chan error, 1)
-	go func() {
-		_, err := writer.Exec(context.Background(), "update products set price = 99 where id = 5 and (select pg_advisory_xact_lock(7)::text) is not null")
-		failed <- err
-	}()
-	const waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())"
-	for cluster.Get(t, gate, waiting) != "1" {
-		continue // the write has not got as far as the lock
-	}
-	c.Home.Config.Listen, c.Home.Config.HTTP = c.Home.Addr().String(), c.Home.HTTPAddr().String()
-	epoch := c.Home.Stats().Epoch
-	c.Home.Stop()
-	if err := <-failed; err == nil {
-		t.Fatal("the write outlived its home")
-	}
-	c.Home.Launch()
-	c.Home.AwaitReady()
-	for edge.Stats().Epoch == epoch || edge.Stats().Epoch != c.Home.Stats().Epoch {
-		edge.AwaitReady()
-	}
-	edge.AwaitReady()
-	conn := cluster.Connect(t, c.URL(edge))
-	cluster.Get(t, conn, priceOf+"$1", 5)
-	edge.WantHit(conn, "5.00", priceOf+"$1", 5)
-	before := c.Home.Stats().Version
-	cluster.Exec(t, gate, "select pg_advisory_unlock(7)")
-	edge.AwaitInvalidation("public.products", before+1)
-	edge.WantMiss(conn, "99.00", priceOf+"$1", 5)
-}
-
 func TestPostgresRestart(t *testing.T) {
 	server := pgtest.NewServer(t, postgres.Options{})
 	c := cluster.On(t, pgtest.NewOn(t, server), 1, nil)
